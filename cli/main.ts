@@ -1,0 +1,58 @@
+/**
+ * The command line. Each command is a file of its own beside this one, loaded only when asked for.
+ *
+ * @module
+ */
+import { UserError } from "../base/mod.ts";
+import { Command, CommanderError } from "commander";
+import { note } from "./output.ts";
+
+/** Name of each command, what it does, and how to load it. */
+const COMMANDS: Record<
+  string,
+  { summary: string; load: () => Promise<{ command: () => Command }> }
+> = {};
+
+function overview(): Command {
+  const program = new Command("deno task").description(
+    "TrafficMimic: carries real data inside cover traffic that behaves like a real protocol.",
+  ).usage("COMMAND [options]");
+  for (const [name, { summary }] of Object.entries(COMMANDS)) {
+    program.addCommand(new Command(name).description(summary));
+  }
+  return program;
+}
+
+/** Runs one command and returns the process's exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  const entry = name === undefined ? undefined : COMMANDS[name];
+  try {
+    if (entry === undefined) {
+      const program = overview().exitOverride();
+      if (name === undefined || name === "--help" || name === "help") {
+        program.outputHelp();
+        return name === undefined ? 2 : 0;
+      }
+      note(`error: unknown command ${JSON.stringify(name)}: try --help`);
+      return 2;
+    }
+    const command = (await entry.load()).command();
+    command.exitOverride().configureOutput({ outputError: (text, write) => write(text) });
+    await command.parseAsync(rest, { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof UserError) {
+      note(`error: ${error.message}`);
+      return error.exitCode;
+    }
+    if (error instanceof Deno.errors.NotCapable) {
+      note(`error: ${error.message.split("\n")[0]}`);
+      return 1;
+    }
+    throw error;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

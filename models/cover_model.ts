@@ -1,0 +1,113 @@
+import type { Random } from "./random.ts";
+
+/** Who sends: the tm-client's side or the tm-server's, whoever is master. */
+export type End = "client" | "server";
+
+/**
+ * One thing a node does on a cover connection: the seed's traffic request.
+ *
+ * `time` counts milliseconds from what triggers the request: the later of the node's own traffic request
+ * before it on this connection and the arrival of all that the peer was planned to send before it, less
+ * `lead` bytes. On a fresh connection the first trigger is the end of the carrier's handshake.
+ */
+export type TrafficRequest =
+  | {
+    /** `data` may carry user data, `padding` never does. On the wire they look alike. */
+    readonly type: "data" | "padding";
+    /** Bytes on the wire (TCP payload), the carrier's overhead included. */
+    readonly size: number;
+    /** Milliseconds after the trigger. */
+    readonly time: number;
+    /** Sizes on the wire of the records that it is made of, summing to `size`; one if absent. */
+    readonly records?: readonly number[];
+    /** Bytes of the peer's planned sending that need not have arrived yet; 0 if absent. */
+    readonly lead?: number;
+  }
+  | {
+    /**
+     * `open` and `close` a connection; `reconnect` closes it and opens the next at once.
+     * A `close` by FIN is answered by the peer's FIN; one by RST is not.
+     */
+    readonly type: "open" | "close" | "reconnect";
+    /** Always 0: opening and closing carry no payload of ours. */
+    readonly size: 0;
+    /** Milliseconds after the trigger. */
+    readonly time: number;
+    /** How a `close` or `reconnect` ends the connection; `fin` if absent. */
+    readonly how?: "fin" | "rst";
+  };
+
+/** A traffic request that carries bytes. */
+export type DataRequest = Extract<TrafficRequest, { type: "data" | "padding" }>;
+
+/**
+ * The seed's model request: what one end sends, and the model response, the traffic requests that the
+ * other end answers with. In every model request of a connection `request` is the tm-client's.
+ */
+export interface ModelRequest {
+  /** The tm-client's message. */
+  readonly request: DataRequest;
+  /** The tm-server's messages in answer; may be empty. */
+  readonly response: readonly DataRequest[];
+}
+
+/** All that is planned for one cover connection. Sizes are on the wire, after the carrier's handshake. */
+export interface ConnectionPlan {
+  /** The exchanges, in order; at least one. */
+  readonly exchanges: readonly ModelRequest[];
+  /** How the connection ends: who, by what, and how long after everything planned has been sent. */
+  readonly close: { readonly by: End; readonly how: "fin" | "rst"; readonly time: number };
+}
+
+/** One episode: connections opened together, each so many milliseconds after the one before started. */
+export interface EpisodePlan {
+  /** Gaps between connection starts, in milliseconds; the first counts from the episode's start. */
+  readonly starts: readonly number[];
+}
+
+/** One session of one user: pauses before each episode. */
+export interface SessionPlan {
+  /** Milliseconds from the end of the episode before (for the first: from the session's start). */
+  readonly pauses: readonly number[];
+}
+
+/** What a model says of itself. */
+export interface ModelDescription {
+  /** The model's name, such as `https`. */
+  readonly name: string;
+  /** How it draws: `structural`, `conditional`, `constant-rate`, or a plugin's own kind. */
+  readonly kind: string;
+  /** The protocol that it imitates. */
+  readonly protocol: string;
+  /** The carrier that it fits: `tls`, `smtp`, `ssh`. Others are refused unless the user insists. */
+  readonly carrier: string;
+  /** SHA-256 of the model file as lower-case hex: two ends that hold the same digest draw alike. */
+  readonly digest: string;
+}
+
+/**
+ * A model of cover traffic. Every method is a pure function of the randomness handed in: the same
+ * substream gives the same plan at both ends, which is how a slave that holds the model file derives its
+ * part from a reference.
+ */
+export interface CoverModel {
+  /** What it is. */
+  readonly description: ModelDescription;
+  /**
+   * One session, or undefined where the model has no session layer (the captures could not show one):
+   * then a session is a single episode without end.
+   */
+  session(random: Random): SessionPlan | undefined;
+  /**
+   * One episode, or undefined where the model has no episode layer: then connections follow one another
+   * by {@linkcode CoverModel.connectionGap} without end.
+   */
+  episode(random: Random): EpisodePlan | undefined;
+  /**
+   * Without an episode layer: milliseconds from one connection's start to the next one's, or
+   * `"close"`: the next opens when the one before has closed.
+   */
+  connectionGap(random: Random): number | "close";
+  /** One connection. */
+  connection(random: Random): ConnectionPlan;
+}

@@ -1,0 +1,46 @@
+/** How a cover connection ended. */
+export type CloseReason = "fin" | "rst" | "error";
+
+/**
+ * What sizes a carrier can put on the wire. A record of `payload` bytes of ours becomes
+ * `payload + overhead` bytes on the wire.
+ */
+export interface SizeGrid {
+  /** Bytes that each record adds on the wire: 22 for TLS 1.3. */
+  readonly overhead: number;
+  /** The most payload that one record holds: 16384 for TLS. */
+  readonly maxPayload: number;
+}
+
+/**
+ * One open cover connection as playback sees it, after the carrier's handshake: bytes in records out,
+ * bytes in. Playback is handed these; it never opens a socket. Everything is called synchronously so
+ * that the same engine runs in virtual time.
+ */
+export interface CoverConnection {
+  /** Sizes that exist on this connection. */
+  readonly grid: SizeGrid;
+  /** Names the connection in logs: `local port` of a socket, a counter in virtual time. */
+  readonly id: string;
+  /** Where the connection reports to; set once by whoever owns it. Bytes that came before are kept. */
+  listener: CoverListener | undefined;
+  /**
+   * Puts one record on the wire now. `payload` is copied or sent before the call returns. Calls keep
+   * their order; each is one record and, with room in the socket, one segment.
+   */
+  write(payload: Uint8Array): void;
+  /** Bytes accepted by `write` and not yet taken by the operating system. */
+  readonly queued: number;
+  /** Ends the connection: `fin` flushes first, `rst` discards. Later writes are ignored. */
+  close(how: "fin" | "rst"): void;
+}
+
+/** What a cover connection reports. */
+export interface CoverListener {
+  /** Payload bytes arrived, in order; record boundaries mean nothing. Valid during the call only. */
+  onData(bytes: Uint8Array): void;
+  /** All that was queued has been taken by the operating system. */
+  onDrain?(): void;
+  /** The peer ended its direction or the connection broke; called once, nothing follows. */
+  onClose(reason: CloseReason): void;
+}
