@@ -30,5 +30,6 @@ export class UserError extends Error {
 
 /** Wrong usage of a command or of an option: exit code 2. */
 export class UsageError extends UserError {
-  override readonly exitCode = 2;
+  /** Always 2. */
+  override readonly exitCode = 2 as const;
 }
