@@ -1,0 +1,209 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  ANSWER_LENGTH,
+  AnswerReader,
+  formatSecret,
+  HELLO_LENGTH,
+  helloProof,
+  judgeHello,
+  keyId,
+  MAX_SESSIONS,
+  newSecret,
+  parseSecret,
+  ReplayCache,
+  SecretError,
+  TOKEN_LENGTH,
+  TOKEN_WINDOW,
+  TokenBook,
+  tokenProof,
+  tunnelKeys,
+} from "../../transports/mimic/proof.ts";
+
+const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 });
+const nonce16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
+
+Deno.test("proof: a hello is recognised whatever follows it, and by its own secret only", () => {
+  fc.assert(fc.property(
+    fc.uniqueArray(bytes32, {
+      minLength: 1,
+      maxLength: 5,
+      comparator: (a, b) => `${a}` === `${b}`,
+    }),
+    fc.nat(),
+    bytes32,
+    nonce16,
+    fc.uint8Array(),
+    (secrets, pick, certificate, nonce, rest) => {
+      const user = pick % secrets.length;
+      const hello = helloProof(secrets[user]!, certificate, nonce);
+      assert.equal(hello.first.length, HELLO_LENGTH);
+      assert.equal(hello.answer.length, ANSWER_LENGTH);
+      const judged = judgeHello(new Uint8Array([...hello.first, ...rest]), certificate, secrets);
+      assert.equal(judged?.user, user);
+      assert.deepEqual(judged.answer, hello.answer);
+      assert.deepEqual(judged.nonce, nonce);
+      const others = secrets.filter((_, index) => index !== user);
+      assert.equal(judgeHello(hello.first, certificate, others), undefined);
+    },
+  ));
+});
+
+Deno.test("proof: one changed bit, another certificate or a cut hello are refused", () => {
+  fc.assert(fc.property(
+    bytes32,
+    bytes32,
+    nonce16,
+    fc.nat(HELLO_LENGTH * 8 - 1),
+    fc.nat(255),
+    (secret, certificate, nonce, bit, other) => {
+      const { first } = helloProof(secret, certificate, nonce);
+      const changed = first.slice();
+      changed[bit >> 3]! ^= 1 << (bit & 7);
+      assert.equal(judgeHello(changed, certificate, [secret]), undefined);
+      const another = certificate.slice();
+      another[other >> 3]! ^= 1 << (other & 7);
+      assert.equal(judgeHello(first, another, [secret]), undefined);
+      assert.equal(judgeHello(first.subarray(0, bit >> 3), certificate, [secret]), undefined);
+    },
+  ));
+});
+
+Deno.test("proof: random bytes are never a hello nor a token", () => {
+  const secret = newSecret();
+  const book = new TokenBook<object>();
+  book.add({}, newSecret(), new Uint8Array(32));
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+      assert.equal(judgeHello(bytes, new Uint8Array(32), [secret]), undefined);
+      assert.equal(book.redeem(bytes), undefined);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+Deno.test("proof: each direction, kind and connection has a proof of its own", () => {
+  const [secret, certificate] = [newSecret(), new Uint8Array(32)];
+  const hello = helloProof(secret, certificate);
+  const { resumeKey } = tunnelKeys(secret, hello.nonce);
+  const seen = [hello.first.subarray(20), hello.answer];
+  for (let session = 0; session < 4; session++) {
+    for (let serial = 0; serial < 4; serial++) {
+      const { first, answer } = tokenProof(resumeKey, certificate, session, serial);
+      seen.push(first, answer);
+    }
+  }
+  assert.equal(new Set(seen.map((bytes) => `${bytes}`)).size, seen.length);
+  assert.notDeepEqual(helloProof(secret, certificate).nonce, hello.nonce);
+  assert.equal(keyId(secret).length, 4);
+});
+
+Deno.test("proof: both ends derive the same tunnel, another nonce another one", () => {
+  fc.assert(fc.property(bytes32, nonce16, nonce16, (secret, a, b) => {
+    assert.deepEqual(tunnelKeys(secret, a), tunnelKeys(secret, a.slice()));
+    if (`${a}` !== `${b}`) assert.notDeepEqual(tunnelKeys(secret, a), tunnelKeys(secret, b));
+    assert.equal(tunnelKeys(secret, a).resumeKey.length, 32);
+  }));
+});
+
+Deno.test("proof: replays are refused, within a bounded memory", () => {
+  const cache = new ReplayCache(100);
+  const nonce = (n: number) => new Uint8Array(new Uint32Array([n, 0, 0, 0]).buffer);
+  for (let n = 0; n < 1000; n++) {
+    assert.ok(cache.admit(nonce(n)));
+    assert.ok(!cache.admit(nonce(n)));
+    assert.ok(cache.size <= 100);
+  }
+  assert.ok(!cache.admit(nonce(950)));
+});
+
+Deno.test("proof: tokens are redeemed once, in any order within the window", () => {
+  const order = fc.array(fc.tuple(fc.nat(3), fc.nat(40)), { maxLength: 200 });
+  fc.assert(fc.property(order, (steps) => {
+    const book = new TokenBook<{ name: string }>();
+    const tunnel = { name: "a" };
+    const [resumeKey, certificate] = [new Uint8Array(32).fill(7), new Uint8Array(32)];
+    book.add(tunnel, resumeKey, certificate);
+    const highest = new Map<number, number>();
+    const used = new Set<string>();
+    for (const [session, ahead] of steps) {
+      const top = highest.get(session) ?? -1;
+      const serial = Math.max(0, top - 8 + ahead);
+      const proof = tokenProof(resumeKey, certificate, session, serial);
+      const redeemed = book.redeem(new Uint8Array([...proof.first, 1, 2, 3]));
+      const expected = !used.has(`${session} ${serial}`) && serial <= top + TOKEN_WINDOW &&
+        serial >= top - TOKEN_WINDOW;
+      assert.equal(redeemed !== undefined, expected);
+      if (redeemed === undefined) continue;
+      assert.deepEqual([redeemed.tunnel, redeemed.session, redeemed.serial], [
+        tunnel,
+        session,
+        serial,
+      ]);
+      assert.deepEqual(redeemed.answer, proof.answer);
+      used.add(`${session} ${serial}`);
+      highest.set(session, Math.max(top, serial));
+    }
+    assert.ok(book.size <= MAX_SESSIONS * (2 * TOKEN_WINDOW + 1));
+    book.remove(tunnel);
+    assert.equal(book.size, 0);
+  }));
+});
+
+Deno.test("proof: the connection that came by hello needs no token, and tunnels do not mix", () => {
+  const book = new TokenBook<object>();
+  const [one, two] = [{}, {}];
+  const certificate = new Uint8Array(32);
+  const keys = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
+  book.add(one, keys[0]!, certificate);
+  book.add(two, keys[1]!, certificate);
+  book.use(one, 0, 0);
+  assert.equal(book.redeem(tokenProof(keys[0]!, certificate, 0, 0).first), undefined);
+  assert.equal(book.redeem(tokenProof(keys[0]!, certificate, 0, 1).first)?.tunnel, one);
+  assert.equal(book.redeem(tokenProof(keys[1]!, certificate, 0, 1).first)?.tunnel, two);
+  book.remove(two);
+  assert.equal(book.redeem(tokenProof(keys[1]!, certificate, 0, 2).first), undefined);
+  assert.equal(
+    book.redeem(tokenProof(keys[0]!, new Uint8Array(32).fill(9), 0, 2).first),
+    undefined,
+  );
+  const half = tokenProof(keys[0]!, certificate, 0, 3).first.slice();
+  half[TOKEN_LENGTH - 1]! ^= 1;
+  assert.equal(book.redeem(half), undefined);
+});
+
+Deno.test("proof: the answer is read however it is cut, and a wrong one is seen", () => {
+  fc.assert(fc.property(
+    fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    fc.uint8Array({ maxLength: 40 }),
+    fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 60, maxLength: 60 }),
+    fc.boolean(),
+    (answer, rest, cuts, spoil) => {
+      const stream = new Uint8Array([...answer, ...rest]);
+      if (spoil) stream[cuts[0]! % 16]! ^= 4;
+      const reader = new AnswerReader(answer);
+      let at = 0;
+      let result: Uint8Array | "more" | "wrong" = "more";
+      while (result === "more" && at < stream.length) {
+        const end = Math.min(stream.length, at + cuts[at]!);
+        result = reader.take(stream.subarray(at, end));
+        at = end;
+      }
+      if (spoil) assert.equal(result, "wrong");
+      else {
+        assert.ok(result instanceof Uint8Array);
+        assert.deepEqual([...result, ...stream.subarray(at)], [...rest]);
+      }
+    },
+  ));
+});
+
+Deno.test("proof: secrets are written and read as base64url", () => {
+  const secret = newSecret();
+  assert.deepEqual(parseSecret(formatSecret(secret), "secret="), secret);
+  for (
+    const bad of ["", "abc", `${formatSecret(secret)}=`, formatSecret(secret).replace(/./, "+")]
+  ) {
+    assert.throws(() => parseSecret(bad, "secret="), SecretError);
+  }
+});
