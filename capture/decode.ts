@@ -204,7 +204,7 @@ function gre(data: Uint8Array, at: number, end: number): number {
  * import { PacketDecoder } from "./decode.ts";
  * import { LinkType } from "./link_type.ts";
  * const decoder = new PacketDecoder();
- * decoder.decode(LinkType.raw, new Uint8Array([0x45, 0, 0]), 0, 3, 3, false);
+ * decoder.decode(LinkType.raw, new Uint8Array([0x45, 0, 0]), 0, 3, 40, false);
  * if (decoder.packet.version !== 0 || decoder.counts.cut !== 1) throw new Error("not cut?");
  * ```
  */

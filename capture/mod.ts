@@ -11,3 +11,5 @@ export * from "./decode.ts";
 export * from "./link_type.ts";
 export * from "./packet.ts";
 export * from "./read_capture.ts";
+export * from "./encode_tcp.ts";
+export * from "./write_capture.ts";
