@@ -5,3 +5,4 @@
  */
 export * from "./atomic_file.ts";
 export * from "./errors.ts";
+export * from "./socket_error.ts";

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { ListenError } from "../../base/mod.ts";
 import { connectTls, listenTls } from "../../transports/carriers/tls.ts";
 import type { CarrierConnection } from "../../transports/carriers/carrier.ts";
 import { makeIdentity } from "../../transports/carriers/certificate.ts";
-import { ConnectError, ListenError, WrongCertificate } from "../../transports/carriers/errors.ts";
+import { ConnectError, WrongCertificate } from "../../transports/carriers/errors.ts";
 import { Collector } from "./helpers.ts";
 
 const identity = await makeIdentity("web");

@@ -1,15 +1,5 @@
 import { UserError } from "../../base/mod.ts";
 
-/** The address that a server or a door was told to listen on cannot be had. */
-export class ListenError extends UserError {
-  /** `option` is the option that names another address. */
-  constructor(readonly address: string, option: string, cause: unknown) {
-    super(`cannot listen on ${address}: ${reason(cause)}: choose another with ${option}`, {
-      cause,
-    });
-  }
-}
-
 /** The server cannot be reached or does not complete the carrier's handshake. */
 export class ConnectError extends UserError {
   /** `address` as HOST:PORT. */
@@ -35,19 +25,4 @@ export class CertificateError extends UserError {
   constructor(readonly file: string, why: string, cause?: unknown) {
     super(`${file}: ${why}`, { cause });
   }
-}
-
-/** Plain words for a socket's error. */
-export function reason(error: unknown): string {
-  const code = (error as { code?: unknown } | null)?.code;
-  if (code === "EADDRINUSE" || error instanceof Deno.errors.AddrInUse) return "it is in use";
-  if (code === "EADDRNOTAVAIL" || error instanceof Deno.errors.AddrNotAvailable) {
-    return "this machine does not have that address";
-  }
-  if (code === "EACCES" || error instanceof Deno.errors.PermissionDenied) return "not permitted";
-  if (code === "ECONNREFUSED" || error instanceof Deno.errors.ConnectionRefused) return "refused";
-  if (code === "ECONNRESET" || error instanceof Deno.errors.ConnectionReset) return "reset";
-  if (code === "ENOTFOUND") return "no such host";
-  if (code === "ETIMEDOUT" || error instanceof Deno.errors.TimedOut) return "no answer in time";
-  return error instanceof Error ? error.message.split("\n")[0]! : String(error);
 }

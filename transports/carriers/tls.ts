@@ -12,10 +12,11 @@
 import net from "node:net";
 import type { AddressInfo } from "node:net";
 import tls from "node:tls";
+import { ListenError, socketReason } from "../../base/mod.ts";
 import type { CloseReason, CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
 import type { CarrierConnection, CarrierServer } from "./carrier.ts";
 import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certificate.ts";
-import { ConnectError, ListenError, reason, WrongCertificate } from "./errors.ts";
+import { ConnectError, WrongCertificate } from "./errors.ts";
 
 /** A TLS 1.3 record: 5 bytes of header, 1 of inner type, 16 of tag; at most 2^14 bytes of payload. */
 export const TLS_GRID: SizeGrid = { overhead: 22, maxPayload: 16384 };
@@ -248,7 +249,7 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
       () => fail(new ConnectError(address, "no answer in time")),
       options.timeout ?? 20_000,
     );
-    raw.once("error", (error) => fail(new ConnectError(address, reason(error), error)));
+    raw.once("error", (error) => fail(new ConnectError(address, socketReason(error), error)));
     raw.once("connect", () => {
       const socket = tls.connect({
         socket: raw,
@@ -258,7 +259,7 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
         ...(options.serverName === undefined ? {} : { servername: options.serverName }),
         ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
       } as tls.ConnectionOptions);
-      socket.once("error", (error) => fail(new ConnectError(address, reason(error), error)));
+      socket.once("error", (error) => fail(new ConnectError(address, socketReason(error), error)));
       socket.once("close", () => fail(new ConnectError(address, "closed during the handshake")));
       socket.once("end", () => fail(new ConnectError(address, "closed during the handshake")));
       socket.once("secureConnect", () => {
