@@ -28,7 +28,7 @@ const SNOOP_LINK_TYPES = new Map([[2, 6], [4, LinkType.ethernet], [9, LinkType.p
 /** Compressed formats that are refused by name; gzip is undone before the parser. */
 const COMPRESSED: readonly [string, readonly number[]][] = [
   ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
-  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+  ["xz", [0xfd, 0x37, 0x7a, 0x58]],
   ["bzip2", [0x42, 0x5a, 0x68]],
   ["lz4", [0x04, 0x22, 0x4d, 0x18]],
   ["zip", [0x50, 0x4b, 0x03, 0x04]],
@@ -253,6 +253,8 @@ export class CaptureParser {
   }
 
   #refuse(bytes: Uint8Array, at: number, end: number): never {
+    // Four bytes, so that the answer does not depend on how the bytes are cut into chunks.
+    end = Math.min(end, at + 4);
     const known = "pcap, pcapng and snoop files are read, also gzipped";
     for (const [name, magic] of COMPRESSED) {
       if (magic.every((byte, i) => at + i < end && bytes[at + i] === byte)) {
@@ -263,7 +265,7 @@ export class CaptureParser {
       }
     }
     let printable = end > at;
-    for (let i = at; i < end && i < at + 64; i++) {
+    for (let i = at; i < end; i++) {
       const byte = bytes[i]!;
       if (byte < 9 || byte > 126 || byte > 13 && byte < 32) printable = false;
     }
