@@ -38,6 +38,8 @@ interface Pipe {
   readonly number: number;
   /** Toward the client and toward the server: bytes written and not yet handed over. */
   readonly toward: [Uint8Array[], Uint8Array[]];
+  /** Ends that have closed it, while the other has not noticed yet. */
+  readonly closed: Set<"client" | "server">;
 }
 
 /** A client's and a server's tunnel, and connections between them that can be cut anywhere. */
@@ -55,7 +57,7 @@ export class Hub {
   }
 
   open(): Pipe {
-    const pipe: Pipe = { number: this.#next++, toward: [[], []] };
+    const pipe: Pipe = { number: this.#next++, toward: [[], []], closed: new Set() };
     this.client.connectionOpened(pipe.number);
     this.server.connectionOpened(pipe.number);
     this.pipes.push(pipe);
@@ -71,7 +73,8 @@ export class Hub {
       throw new Error("a composition does not add up");
     }
     if (buffer.subarray(size - padding).some((byte) => byte !== 0)) throw new Error("not padded");
-    pipe.toward[from === "client" ? 1 : 0].push(buffer);
+    // After its close an end writes nothing more.
+    if (!pipe.closed.has(from)) pipe.toward[from === "client" ? 1 : 0].push(buffer);
     this.sums.control += control;
     this.sums.data += data;
     this.sums.padding += padding;
@@ -90,15 +93,22 @@ export class Hub {
     }
   }
 
+  /** One end is done with a connection, the other goes on until it is closed there too. */
+  closeOneEnd(pipe: Pipe, end: "client" | "server", clean: boolean): void {
+    if (pipe.closed.has(end)) return;
+    pipe.closed.add(end);
+    this[end].connectionClosed(pipe.number, clean);
+    if (pipe.closed.size === 2) this.pipes.splice(this.pipes.indexOf(pipe), 1);
+  }
+
   /** Ends a connection: cleanly after handing over everything, or by losing what is on its way. */
   close(pipe: Pipe, clean: boolean): void {
     if (clean) {
       this.deliver(pipe, "client");
       this.deliver(pipe, "server");
     }
-    this.pipes.splice(this.pipes.indexOf(pipe), 1);
-    this.client.connectionClosed(pipe.number, clean);
-    this.server.connectionClosed(pipe.number, clean);
+    this.closeOneEnd(pipe, "client", clean);
+    this.closeOneEnd(pipe, "server", clean);
   }
 
   /** Messages of `size` bytes go back and forth on one connection. */
