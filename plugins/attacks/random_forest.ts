@@ -1,0 +1,67 @@
+import type { AttackOptions, AttackPlugin, LabelledSamples, SampleSet } from "../attack.ts";
+import { RandomForest } from "./forest.ts";
+import { messageRows } from "./message_features.ts";
+import { readParameters } from "./parameters.ts";
+
+const PARAMETERS = {
+  /** Trees. */
+  trees: { default: 300, min: 1, max: 100_000, integer: true },
+  /** Columns tried at a split; 0 takes the square root of their number. */
+  tries: { default: 0, min: 0, max: 100_000, integer: true },
+  /** Samples that a leaf must hold. */
+  leaf: { default: 1, min: 1, max: 1e6, integer: true },
+  /** Samples whose likeliest class has a smaller share of the votes are unknown. */
+  unknown: { default: 0, min: 0, max: 1 },
+} as const;
+
+let trained: { forest: RandomForest; classes: number; unknown: number } | undefined;
+
+/**
+ * A stronger attacker than the seed's: a random forest over the features and over sizes and times of
+ * messages. Confidence is the likeliest class's share, anomaly what is missing from it to 1.
+ */
+const randomForest: AttackPlugin = {
+  contract: 1,
+  name: "random-forest",
+  reads: "messages",
+
+  train(samples: LabelledSamples, options: AttackOptions) {
+    const { trees, tries, leaf, unknown } = readParameters(PARAMETERS, options.parameters);
+    const rows = messageRows(samples);
+    const classes = samples.labelNames.length;
+    const forest = RandomForest.grow(rows, samples.labels, classes, {
+      trees,
+      leaf,
+      seed: options.seed,
+      ...(tries > 0 ? { tries } : {}),
+    });
+    trained = { forest, classes, unknown };
+    return {
+      trees,
+      columns: rows.width,
+      samples: samples.count,
+      outOfBagAccuracy: forest.outOfBagAccuracy || 0,
+    };
+  },
+
+  classify(samples: SampleSet) {
+    if (trained === undefined) throw new Error("classify was called before train");
+    const { forest, classes, unknown } = trained;
+    const shares = forest.shares(messageRows(samples));
+    const labels = new Int32Array(samples.count);
+    const confidence = new Float64Array(samples.count);
+    const anomaly = new Float64Array(samples.count);
+    for (let i = 0; i < samples.count; i++) {
+      let best = 0;
+      for (let c = 1; c < classes; c++) {
+        if (shares[i * classes + c]! > shares[i * classes + best]!) best = c;
+      }
+      confidence[i] = Math.min(1, shares[i * classes + best]!);
+      anomaly[i] = 1 - confidence[i]!;
+      labels[i] = confidence[i]! < unknown ? -1 : best;
+    }
+    return { labels, confidence, anomaly };
+  },
+};
+
+export default randomForest;

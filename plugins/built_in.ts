@@ -1,0 +1,8 @@
+import type { AttackTable } from "./host/mod.ts";
+
+/** Our own attacks, by name. */
+export const BUILT_IN_ATTACKS: AttackTable = {
+  "kmeans": () => import("./attacks/kmeans.ts"),
+  "knn": () => import("./attacks/knn.ts"),
+  "random-forest": () => import("./attacks/random_forest.ts"),
+};

@@ -1,0 +1,9 @@
+/**
+ * Attacks as plugins: the contract, our own attacks, and the loading of anybody else's.
+ *
+ * @module
+ */
+export * from "./attack.ts";
+export * from "./built_in.ts";
+export * from "./load_attack.ts";
+export * from "./host/mod.ts";
