@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import * as v from "valibot";
 import type {
   ConnectionPlan,
   CoverModel,
@@ -7,7 +7,10 @@ import type {
   ModelRequest,
   SessionPlan,
 } from "./cover_model.ts";
+import { MODEL_VERSION, type ModelFile, serialiseModel } from "./model_file.ts";
+import { timeSchema } from "./quantile_table.ts";
 import type { Random } from "./random.ts";
+import { sizeSchema } from "./records.ts";
 
 /** The numbers of a constant-rate model. */
 export interface ConstantRateContent {
@@ -19,8 +22,27 @@ export interface ConstantRateContent {
   readonly exchanges: number;
 }
 
+/** Validates the content of a model file of kind `constant-rate`. */
+export const constantRateSchema: v.GenericSchema<unknown, ConstantRateContent> = v.strictObject({
+  size: sizeSchema,
+  period: v.pipe(timeSchema, v.minValue(1)),
+  exchanges: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(10_000)),
+});
+
 /** The seed's: a full-size packet every 500 ms, ten exchanges a connection. */
 export const SEED_CONSTANT_RATE: ConstantRateContent = { size: 1448, period: 500, exchanges: 10 };
+
+const SEED_DESCRIPTION = {
+  name: "constant-rate",
+  kind: "constant-rate",
+  protocol: "constant-rate",
+  carrier: "tls",
+} as const;
+
+/** The model file of a constant-rate model: nothing in it was learned. */
+export function constantRateFile(content: ConstantRateContent = SEED_CONSTANT_RATE): ModelFile {
+  return { schema: "trafficmimic-model", version: MODEL_VERSION, ...SEED_DESCRIPTION, content };
+}
 
 /**
  * Constant-rate cover, the seed's baseline (its Evaluation section): the client sends 1448 bytes on the
@@ -47,15 +69,10 @@ export class ConstantRate implements CoverModel {
   readonly #gap: number;
 
   /** The seed's numbers, or others; `description` comes from the model file it was read from. */
-  constructor(content = SEED_CONSTANT_RATE, description?: ModelDescription) {
+  constructor(content: ConstantRateContent = SEED_CONSTANT_RATE, description?: ModelDescription) {
     this.description = description ?? {
-      name: "constant-rate",
-      kind: "constant-rate",
-      protocol: "constant-rate",
-      carrier: "tls",
-      digest: createHash("sha256").update(
-        JSON.stringify(["constant-rate", content.size, content.period, content.exchanges]),
-      ).digest("hex"),
+      ...SEED_DESCRIPTION,
+      digest: serialiseModel(constantRateFile(content)).digest,
     };
     const exchanges: ModelRequest[] = [];
     for (let i = 0; i < content.exchanges; i++) {

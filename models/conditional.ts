@@ -1,0 +1,290 @@
+import * as v from "valibot";
+import type {
+  ConnectionPlan,
+  CoverModel,
+  DataRequest,
+  End,
+  EpisodePlan,
+  ModelDescription,
+  ModelRequest,
+  SessionPlan,
+} from "./cover_model.ts";
+import {
+  drawConnectionGap,
+  drawEpisode,
+  drawSession,
+  type Layers,
+  layersSchema,
+} from "./layers.ts";
+import { countSchema, timeSchema } from "./quantile_table.ts";
+import type { Random } from "./random.ts";
+import {
+  layRecords,
+  LEAST_SIZE,
+  MOST_SIZE,
+  patternSchema,
+  type RecordPattern,
+  sizeSchema,
+  stretchPattern,
+} from "./records.ts";
+
+/** A message: bytes on the wire, think time (ms), lead (bytes), records. */
+export type MessageRow = readonly [
+  size: number,
+  think: number,
+  lead: number,
+  records: RecordPattern,
+];
+
+/** An exchange: the request, the responses, and the numbers of its nearest exchanges. */
+export type ExchangeRow = readonly [
+  request: MessageRow,
+  responses: readonly MessageRow[],
+  nearest: readonly number[],
+];
+
+/** A connection that was observed. */
+export interface ConnectionRow {
+  /** Who closed it. */
+  readonly by: End;
+  /** By what. */
+  readonly how: "fin" | "rst";
+  /** Milliseconds from the last message to the close. */
+  readonly time: number;
+  /** Its exchanges, in order. */
+  readonly exchanges: readonly ExchangeRow[];
+}
+
+/** Content of a model file of kind `conditional`. */
+export interface ConditionalContent {
+  /** The layers above connections. */
+  readonly layers: Layers;
+  /** What the chain rests on. */
+  readonly observations: { readonly connections: number; readonly exchanges: number };
+  /** How sizes and times between the observed ones are drawn. */
+  readonly interpolation: "between neighbours";
+  /** Sizes of a side differ by multiples of this: the block of a cipher, 1 for TLS 1.3. */
+  readonly sizeStep: { readonly client: number; readonly server: number };
+  /** The largest record of each side, in bytes on the wire. */
+  readonly largestRecord: { readonly client: number; readonly server: number };
+  /**
+   * Observed connections, in an order that means nothing. Their exchanges are numbered through from 0,
+   * and named by these numbers.
+   */
+  readonly connections: readonly ConnectionRow[];
+}
+
+const rowNumber = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const leadSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 40));
+const stepSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(4096));
+const messageSchema = v.strictTuple([sizeSchema, timeSchema, leadSchema, patternSchema]);
+const rowSchema = v.strictTuple([
+  messageSchema,
+  v.pipe(v.array(messageSchema), v.maxLength(1000)),
+  v.pipe(v.array(rowNumber), v.minLength(1), v.maxLength(64)),
+]);
+
+/** Validates {@linkcode ConditionalContent}. */
+export const conditionalSchema: v.GenericSchema<unknown, ConditionalContent> = v.pipe(
+  v.strictObject({
+    layers: layersSchema,
+    observations: v.strictObject({ connections: countSchema, exchanges: countSchema }),
+    interpolation: v.literal("between neighbours"),
+    sizeStep: v.strictObject({ client: stepSchema, server: stepSchema }),
+    largestRecord: v.strictObject({ client: sizeSchema, server: sizeSchema }),
+    connections: v.pipe(
+      v.array(v.strictObject({
+        by: v.picklist(["client", "server"]),
+        how: v.picklist(["fin", "rst"]),
+        time: timeSchema,
+        exchanges: v.pipe(v.array(rowSchema), v.minLength(1)),
+      })),
+      v.minLength(1),
+    ),
+  }),
+  v.check((content) => {
+    const rows = content.connections.reduce((sum, { exchanges }) => sum + exchanges.length, 0);
+    return content.connections.every(({ exchanges }) =>
+      exchanges.every(([, , near]) => near.every((row) => row < rows))
+    );
+  }, "a neighbour names an exchange that is not there"),
+);
+
+/** How far from an observed size a drawn one may lie, as a share of it. */
+const SIZE_REACH = 1 / 8;
+
+/** How far from an observed time a drawn one may lie, as a share of it. */
+const TIME_REACH = 1 / 4;
+
+/** The same where nothing else was observed, neither below nor above. */
+const ALONE_REACH = 1 / 64;
+
+/**
+ * A number near `x`: at most half way to the next lower or higher of `others`, and at most `reach` of
+ * `x` away. At the edge of what was observed it goes as far outwards as inwards.
+ */
+function nearby(x: number, others: readonly number[], reach: number, random: Random): number {
+  let below = Infinity;
+  let above = Infinity;
+  for (const other of others) {
+    if (other < x && x - other < below) below = x - other;
+    if (other > x && other - x < above) above = other - x;
+  }
+  const way = 2 * random.float() - 1;
+  let gap = way < 0 ? below : above;
+  if (gap === Infinity) gap = way < 0 ? above : below;
+  return x + way * (gap === Infinity ? ALONE_REACH * x : Math.min(gap / 2, reach * x));
+}
+
+function total(messages: readonly { readonly size: number }[]): number {
+  return messages.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** `lead` of `observed` bytes, carried over to `drawn` bytes: the same share, or the same surplus. */
+function carriedLead(lead: number, observed: number, drawn: number): number {
+  if (lead >= observed) return drawn + lead - observed;
+  return Math.floor(lead * drawn / observed);
+}
+
+/**
+ * A chain over whole exchanges. The state is an observed exchange; the next is the successor of one of
+ * the exchanges nearest to it, chosen evenly: those at about the same position in their connections,
+ * alike in sizes and times, in what came before and in how much was still to come. Where the chosen one
+ * was its connection's last, the connection ends, as that one did. The learner has written each
+ * exchange's neighbours into the model file, so that drawing needs no distances and no transcendental
+ * functions: all machines draw alike.
+ *
+ * Captured connections are not replayed: besides the hops from one to another, sizes and times move
+ * between those of the neighbours' successors. Sizes seen more than once in the captures stay exact, for
+ * real protocols hold many fixed, and all sizes keep to the protocol's step (SSH's blocks).
+ */
+export class ConditionalModel implements CoverModel {
+  readonly #content: ConditionalContent;
+  readonly #rows: ExchangeRow[] = [];
+  /** For each row, the connection that it belongs to. */
+  readonly #owner: ConnectionRow[] = [];
+  /** For each row, whether it is its connection's last. */
+  readonly #last: boolean[] = [];
+  /** For each row, whether it is its connection's first. */
+  readonly #opens: boolean[] = [];
+  /** The rows that are the first of their connections. */
+  readonly #first: number[] = [];
+  readonly #fixed: { readonly client: Set<number>; readonly server: Set<number> };
+  readonly #most: number;
+
+  /** A model of validated `content`. */
+  constructor(content: ConditionalContent, readonly description: ModelDescription) {
+    this.#content = content;
+    const seen = { client: new Set<number>(), server: new Set<number>() };
+    this.#fixed = { client: new Set<number>(), server: new Set<number>() };
+    const note = (side: "client" | "server", size: number) =>
+      (seen[side].has(size) ? this.#fixed : seen)[side].add(size);
+    let longest = 0;
+    for (const connection of content.connections) {
+      this.#first.push(this.#rows.length);
+      longest = Math.max(longest, connection.exchanges.length);
+      for (const [index, row] of connection.exchanges.entries()) {
+        this.#rows.push(row);
+        this.#owner.push(connection);
+        this.#opens.push(index === 0);
+        this.#last.push(index === connection.exchanges.length - 1);
+        note("client", row[0][0]);
+        for (const response of row[1]) note("server", response[0]);
+      }
+    }
+    this.#most = 2 * longest + 8;
+  }
+
+  /** One session; undefined where the captures showed none. */
+  session(random: Random): SessionPlan | undefined {
+    return drawSession(this.#content.layers, random);
+  }
+
+  /** One episode; undefined where the captures showed none. */
+  episode(random: Random): EpisodePlan | undefined {
+    return drawEpisode(this.#content.layers, random);
+  }
+
+  /** The gap after a connection. */
+  connectionGap(random: Random): number | "close" {
+    return drawConnectionGap(this.#content.layers, random);
+  }
+
+  /** One connection. */
+  connection(random: Random): ConnectionPlan {
+    const exchanges: ModelRequest[] = [];
+    const sent = { client: 0, server: 0 };
+    let row = this.#first[random.integer(this.#first.length)]!;
+    let candidates: readonly number[] = this.#first;
+    for (;;) {
+      exchanges.push(this.#exchange(row, candidates, exchanges.at(-1), sent, random));
+      const near = this.#rows[row]![2];
+      const chosen = near[random.integer(near.length)]!;
+      if (this.#last[chosen]! || exchanges.length === this.#most) {
+        const { by, how, time } = this.#owner[chosen]!;
+        const times = near.filter((other) => this.#last[other]).map((other) =>
+          this.#owner[other]!.time
+        );
+        return { exchanges, close: { by, how, time: nearby(time, times, TIME_REACH, random) } };
+      }
+      row = chosen + 1;
+      candidates = near.filter((other) => !this.#last[other]).map((other) => other + 1);
+    }
+  }
+
+  /** Exchange `row`, moved between its alternatives; adds to the bytes `sent` by each side. */
+  #exchange(
+    row: number,
+    alternatives: readonly number[],
+    before: ModelRequest | undefined,
+    sent: { client: number; server: number },
+    random: Random,
+  ): ModelRequest {
+    const [asked, answers] = this.#rows[row]!;
+    const others = alternatives.map((other) => this.#rows[other]!);
+    const answeredBefore = this.#opens[row]!
+      ? 0
+      : this.#rows[row - 1]![1].reduce((sum, [size]) => sum + size, 0);
+    const request = this.#message(asked, others.map(([message]) => message), "client", random, {
+      lead: carriedLead(asked[2], answeredBefore, total(before?.response ?? [])),
+      most: sent.server,
+    });
+    sent.client += request.size;
+    const response: DataRequest[] = [];
+    for (const [index, answer] of answers.entries()) {
+      const alike = others.flatMap(([, messages]) => messages[index] ? [messages[index]] : []);
+      const message = this.#message(answer, alike, "server", random, {
+        lead: carriedLead(answer[2], asked[0], request.size),
+        most: sent.client,
+      });
+      sent.server += message.size;
+      response.push(message);
+    }
+    return { request, response };
+  }
+
+  #message(
+    [observed, think, , pattern]: MessageRow,
+    alternatives: readonly MessageRow[],
+    side: "client" | "server",
+    random: Random,
+    { lead, most }: { lead: number; most: number },
+  ): DataRequest {
+    let size = observed;
+    if (!this.#fixed[side].has(observed)) {
+      const step = this.#content.sizeStep[side];
+      const sizes = alternatives.map(([other]) => other);
+      const moved = nearby(observed, sizes, SIZE_REACH, random) - observed;
+      size = Math.min(MOST_SIZE, observed + step * Math.round(moved / step));
+      if (size < LEAST_SIZE) size = observed;
+    }
+    const time = nearby(think, alternatives.map(([, other]) => other), TIME_REACH, random);
+    const request: DataRequest = { type: "data", size, time, lead: Math.min(lead, most) };
+    if (pattern.length === 0) return request;
+    const largest = this.#content.largestRecord[side];
+    return {
+      ...request,
+      records: layRecords(stretchPattern(pattern, size - observed, largest), size),
+    };
+  }
+}

@@ -1,0 +1,222 @@
+import type { Connection } from "../../capture/connection.ts";
+import type { Exchange, Message } from "../../capture/message.ts";
+import { CLIENT } from "../../capture/side.ts";
+import { roundTime } from "../quantile_table.ts";
+import { SeededRandom, substream } from "../random.ts";
+import { LEAST_SIZE, patternOf } from "../records.ts";
+import type { ObservedConnection, ObservedMessage } from "./observation.ts";
+import { isOf, type LearnableProtocol } from "./protocols.ts";
+import { Timeline } from "./timeline.ts";
+
+/** Why a connection was not learned from. */
+export type LeftOut =
+  | "another protocol"
+  | "opening not captured"
+  | "one direction only"
+  | "bytes missing from the capture"
+  | "longer than the reader keeps"
+  | "end of the handshake unknown"
+  | "end not captured"
+  | "server speaks first"
+  | "no exchange after the handshake"
+  | "message too small for the protocol"
+  | "more exchanges than are kept"
+  | "left to chance: enough others";
+
+/** Limits of an {@linkcode Observer}. */
+export interface ObserverOptions {
+  /** The protocol to observe. */
+  readonly protocol: LearnableProtocol;
+  /** Label connections by their server's port instead of by their handshake. Default false. */
+  readonly byPort?: boolean;
+  /** 32 bytes: decides which connections stay where there are too many. */
+  readonly seed: Uint8Array;
+  /** Most connections kept. Default 4,000. */
+  readonly mostConnections?: number;
+  /** Most exchanges kept, of all connections together. Default 40,000. */
+  readonly mostExchanges?: number;
+}
+
+/** What was seen of one capture. */
+export interface CaptureCounts {
+  /** Connections of any protocol. */
+  connections: number;
+  /** Connections taken as observations, those dropped by chance later included. */
+  used: number;
+  /** Of those, connections whose handshake's end was estimated from sizes. */
+  estimated: number;
+  /** Least start in milliseconds since the Unix epoch; undefined without connections. */
+  first: number | undefined;
+  /** Greatest end likewise. */
+  last: number | undefined;
+}
+
+interface Kept {
+  readonly priority: number;
+  readonly observed: ObservedConnection;
+}
+
+/**
+ * Turns connections into observations of one protocol, in bounded memory: beyond its limits it keeps an
+ * even random sample (each connection draws a priority, the lowest stay). Counts what it leaves out, and
+ * why. Addresses serve to find episodes and go no further.
+ */
+export class Observer {
+  readonly #options: Required<ObserverOptions>;
+  readonly #random: SeededRandom;
+  /** A heap by priority, highest first. */
+  readonly #kept: Kept[] = [];
+  #exchanges = 0;
+  #limit = Infinity;
+  #capture = newCounts();
+  /** Starts and ends of the protocol's connections. */
+  readonly timeline = new Timeline();
+  /** Counts of each capture ended so far. */
+  readonly captures: CaptureCounts[] = [];
+  /** How many connections were left out for each reason. */
+  readonly leftOut = new Map<LeftOut, number>();
+
+  /** Starts without observations. */
+  constructor(options: ObserverOptions) {
+    this.#options = { byPort: false, mostConnections: 4_000, mostExchanges: 40_000, ...options };
+    this.#random = new SeededRandom(substream(options.seed, "sample", options.protocol.name));
+  }
+
+  /** Takes one connection; `exchangesOf` is asked only where it may be used. */
+  add(connection: Connection, exchangesOf: (connection: Connection) => readonly Exchange[]): void {
+    const counts = this.#capture;
+    counts.connections++;
+    counts.first = Math.min(counts.first ?? Infinity, connection.startTime);
+    counts.last = Math.max(counts.last ?? -Infinity, connection.endTime);
+    const observed = this.#observe(connection, exchangesOf);
+    if (typeof observed === "string") {
+      this.#leave(observed);
+      return;
+    }
+    counts.used++;
+    if (connection.handshake.end === "estimated") counts.estimated++;
+    this.#keep(observed);
+  }
+
+  #leave(reason: LeftOut): void {
+    this.leftOut.set(reason, (this.leftOut.get(reason) ?? 0) + 1);
+  }
+
+  #observe(
+    connection: Connection,
+    exchangesOf: (connection: Connection) => readonly Exchange[],
+  ): ObservedConnection | LeftOut {
+    const { protocol, byPort } = this.#options;
+    const { handshake, end } = connection;
+    if (!isOf(connection, protocol, byPort)) return "another protocol";
+    if (connection.start !== "syn") return "opening not captured";
+    this.timeline.add(connection.clientAddress, connection.startTime, connection.endTime);
+    if (connection.oneSided) return "one direction only";
+    if (handshake.carrier !== "unknown" && !protocol.handshakes.includes(handshake.carrier)) {
+      return "another protocol";
+    }
+    if (handshake.end === "unknown") return "end of the handshake unknown";
+    if (connection.truncatedSegments > 0) return "longer than the reader keeps";
+    if (connection.missingBytes[0] > 0 || connection.missingBytes[1] > 0) {
+      return "bytes missing from the capture";
+    }
+    if (
+      (end.how !== "fin" && end.how !== "rst") || end.by === undefined || end.time === undefined
+    ) {
+      return "end not captured";
+    }
+    const exchanges = exchangesOf(connection);
+    if (exchanges.length === 0) return "no exchange after the handshake";
+    if (exchanges.length > this.#options.mostExchanges / 10) return "more exchanges than are kept";
+    if (exchanges[0]!.request.size === 0) return "server speaks first";
+    for (const { request, responses } of exchanges) {
+      if (request.size < LEAST_SIZE) return "message too small for the protocol";
+      if (responses.some(({ size }) => size < LEAST_SIZE)) {
+        return "message too small for the protocol";
+      }
+    }
+    const { request, responses } = exchanges.at(-1)!;
+    const last = responses.at(-1) ?? request;
+    // The peer's bytes needed a round trip between the capture point and the closer.
+    const { client, server } = connection.rtt;
+    const trip = last.side === end.by ? 0 : (end.by === CLIENT ? client : server) ?? 0;
+    return {
+      exchanges: exchanges.map(({ request, responses }) => ({
+        request: message(request),
+        responses: responses.map(message),
+      })),
+      close: {
+        by: end.by === CLIENT ? "client" : "server",
+        how: end.how,
+        time: roundTime(Math.max(0, end.time - last.end - trip)),
+      },
+    };
+  }
+
+  #keep(observed: ObservedConnection): void {
+    const priority = this.#random.float();
+    if (priority >= this.#limit) {
+      this.#leave("left to chance: enough others");
+      return;
+    }
+    const { mostConnections, mostExchanges } = this.#options;
+    push(this.#kept, { priority, observed });
+    this.#exchanges += observed.exchanges.length;
+    while (this.#kept.length > mostConnections || this.#exchanges > mostExchanges) {
+      const dropped = pop(this.#kept);
+      this.#limit = dropped.priority;
+      this.#exchanges -= dropped.observed.exchanges.length;
+      this.#leave("left to chance: enough others");
+    }
+  }
+
+  /** A capture has ended. */
+  endCapture(): void {
+    this.timeline.endCapture(this.#capture.last ?? 0);
+    this.captures.push(this.#capture);
+    this.#capture = newCounts();
+  }
+
+  /** The observations kept, in an even random order. */
+  observations(): ObservedConnection[] {
+    return [...this.#kept].sort((a, b) => a.priority - b.priority).map(({ observed }) => observed);
+  }
+}
+
+function newCounts(): CaptureCounts {
+  return { connections: 0, used: 0, estimated: 0, first: undefined, last: undefined };
+}
+
+function message({ size, think, lead, records }: Message): ObservedMessage {
+  const whole = records.reduce((sum, record) => sum + record, 0) === size &&
+    records.every((record) => record >= LEAST_SIZE);
+  return { size, think: roundTime(think), lead, records: whole ? patternOf(records) : [] };
+}
+
+function push(heap: Kept[], item: Kept): void {
+  let at = heap.push(item) - 1;
+  while (at > 0) {
+    const parent = (at - 1) >>> 1;
+    if (heap[parent]!.priority >= item.priority) break;
+    heap[at] = heap[parent]!;
+    at = parent;
+  }
+  heap[at] = item;
+}
+
+function pop(heap: Kept[]): Kept {
+  const top = heap[0]!;
+  const item = heap.pop()!;
+  if (heap.length === 0) return top;
+  let at = 0;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= heap.length) break;
+    if (child + 1 < heap.length && heap[child + 1]!.priority > heap[child]!.priority) child++;
+    if (heap[child]!.priority <= item.priority) break;
+    heap[at] = heap[child]!;
+    at = child;
+  }
+  heap[at] = item;
+  return top;
+}

@@ -1,0 +1,151 @@
+import type { Layers } from "../layers.ts";
+import { linearTable, stepTable } from "../quantile_table.ts";
+import type { ObservedLayers } from "./observation.ts";
+
+/**
+ * Swing's RREtimeout: a connection that starts within this many milliseconds of the start of the one
+ * before it, by the same client, belongs to the same episode. (The paper does not say what the 30 s
+ * are measured from; its interConn is a gap between starts, so is this.)
+ */
+export const EPISODE_TIMEOUT = 30_000;
+
+/** Swing's SESStimeout: an episode that starts within 5 minutes of the end of the one before it. */
+export const SESSION_TIMEOUT = 300_000;
+
+/** A layer that rests on fewer completed observations than this is absent. */
+export const LEAST_OBSERVATIONS = 5;
+
+/** Most connections whose starts are kept; those after are left out of the layers. */
+const MOST_STARTS = 1_000_000;
+
+/**
+ * Finds episodes and sessions in the starts and ends of connections, capture by capture, by Swing's
+ * rules (SIGCOMM 2006, Section 4). Gaps between captures never count; what a capture's end cut off is
+ * not completed and not counted.
+ *
+ * @example
+ * ```ts
+ * import { Timeline } from "./timeline.ts";
+ * const timeline = new Timeline();
+ * for (const start of [0, 200, 90_000]) timeline.add("client", start, start + 100);
+ * timeline.endCapture(1_000_000);
+ * const { episodeConnections, pauses } = timeline.observed();
+ * if (episodeConnections.join() !== "2,1" || pauses.join() !== "89700") throw new Error("wrong");
+ * ```
+ */
+export class Timeline {
+  readonly #clients = new Map<string, number>();
+  #connections: { client: number; start: number; end: number }[] = [];
+  #count = 0;
+  readonly #connectionGaps: number[] = [];
+  readonly #episodeConnections: number[] = [];
+  readonly #episodeGaps: number[] = [];
+  readonly #sessionEpisodes: number[] = [];
+  readonly #pauses: number[] = [];
+
+  /** Connections that came after the limit and were left out. */
+  leftOut = 0;
+
+  /** A connection of `client` (forgotten at the capture's end), in milliseconds of any one clock. */
+  add(client: string, start: number, end: number): void {
+    if (this.#count >= MOST_STARTS) {
+      this.leftOut++;
+      return;
+    }
+    this.#count++;
+    let number = this.#clients.get(client);
+    if (number === undefined) this.#clients.set(client, number = this.#clients.size);
+    this.#connections.push({ client: number, start, end });
+  }
+
+  /** The capture has ended; its last packet had this time. */
+  endCapture(end: number): void {
+    const all = this.#connections.sort((a, b) => a.client - b.client || a.start - b.start);
+    for (let from = 0; from < all.length;) {
+      let to = from + 1;
+      while (to < all.length && all[to]!.client === all[from]!.client) to++;
+      this.#client(all.slice(from, to), end);
+      from = to;
+    }
+    this.#connections = [];
+    this.#clients.clear();
+  }
+
+  #client(connections: readonly { start: number; end: number }[], captureEnd: number): void {
+    let episodes = 1;
+    let inEpisode = 1;
+    let gaps: number[] = [];
+    let episodeEnd = connections[0]!.end;
+    let before = connections[0]!.start;
+    const endEpisode = () => {
+      this.#episodeConnections.push(inEpisode);
+      for (const gap of gaps) this.#episodeGaps.push(gap);
+      inEpisode = 1;
+      gaps = [];
+    };
+    for (const { start, end } of connections.slice(1)) {
+      const gap = start - before;
+      before = start;
+      if (gap <= EPISODE_TIMEOUT) {
+        this.#connectionGaps.push(gap);
+        gaps.push(gap);
+        inEpisode++;
+        episodeEnd = Math.max(episodeEnd, end);
+        continue;
+      }
+      endEpisode();
+      if (start - episodeEnd <= SESSION_TIMEOUT) {
+        this.#connectionGaps.push(gap);
+        this.#pauses.push(Math.max(0, start - episodeEnd));
+        episodes++;
+      } else {
+        this.#sessionEpisodes.push(episodes);
+        episodes = 1;
+      }
+      episodeEnd = end;
+    }
+    if (captureEnd - before > EPISODE_TIMEOUT) endEpisode();
+    if (captureEnd - episodeEnd > SESSION_TIMEOUT) this.#sessionEpisodes.push(episodes);
+  }
+
+  /** All observations so far. */
+  observed(): ObservedLayers {
+    return {
+      connectionGaps: this.#connectionGaps,
+      episodeConnections: this.#episodeConnections,
+      episodeGaps: this.#episodeGaps,
+      sessionEpisodes: this.#sessionEpisodes,
+      pauses: this.#pauses,
+    };
+  }
+}
+
+/**
+ * The layers of a model file: those that rest on {@linkcode LEAST_OBSERVATIONS} or more completed
+ * observations. Gaps inside a layer are absent where it has a single member.
+ */
+export function layersOf(observed: ObservedLayers): Layers {
+  const { connectionGaps, episodeConnections, episodeGaps, sessionEpisodes, pauses } = observed;
+  const episode = !shown(episodeConnections, episodeGaps) ? undefined : {
+    connections: stepTable(episodeConnections),
+    ...(enough(episodeGaps) ? { gap: linearTable(episodeGaps) } : {}),
+  };
+  const session = episode === undefined || !shown(sessionEpisodes, pauses) ? undefined : {
+    episodes: stepTable(sessionEpisodes),
+    ...(enough(pauses) ? { pause: linearTable(pauses) } : {}),
+  };
+  return {
+    ...(enough(connectionGaps) ? { connectionGap: linearTable(connectionGaps) } : {}),
+    ...(episode === undefined ? {} : { episode }),
+    ...(session === undefined ? {} : { session }),
+  };
+}
+
+function enough(list: readonly number[]): boolean {
+  return list.length >= LEAST_OBSERVATIONS;
+}
+
+/** Whether a layer was seen: how many members, and what lies between them where there are several. */
+function shown(members: readonly number[], between: readonly number[]): boolean {
+  return enough(members) && (enough(between) || members.every((count) => count === 1));
+}

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { drawConnectionGap, drawEpisode, drawSession } from "../../models/layers.ts";
+import { layersOf, Timeline } from "../../models/learn/timeline.ts";
+import { randomOf } from "./made.ts";
+
+Deno.test("Swing's rules: 30 s makes an episode, 5 min a session, per client", () => {
+  const timeline = new Timeline();
+  timeline.add("a", 0, 1_000);
+  timeline.add("a", 30_000, 95_000); // 30 s after the start before: same episode
+  timeline.add("a", 60_001, 61_000); // a new episode while the one before still runs
+  timeline.add("b", 61_000, 62_000); // another client's
+  timeline.add("a", 361_000, 362_000); // 5 min after the end of the episode before: same session
+  timeline.add("a", 662_001, 663_000); // more: a new session
+  timeline.endCapture(700_000);
+  const observed = timeline.observed();
+  assert.deepEqual(observed.episodeConnections, [2, 1, 1, 1, 1]);
+  assert.deepEqual(observed.episodeGaps, [30_000]);
+  assert.deepEqual(observed.pauses, [0, 300_000]);
+  // a's second session is cut off by the capture's end; b's had 5 min of silence.
+  assert.deepEqual(observed.sessionEpisodes, [3, 1]);
+  assert.deepEqual(observed.connectionGaps, [30_000, 30_001, 300_999]);
+});
+
+Deno.test("gaps between captures never count, nor what a capture's end cuts off", () => {
+  const timeline = new Timeline();
+  for (let capture = 0; capture < 3; capture++) {
+    timeline.add("a", capture * 10_000, capture * 10_000 + 500);
+    timeline.endCapture(capture * 10_000 + 1_000);
+  }
+  assert.deepEqual(timeline.observed(), {
+    connectionGaps: [],
+    episodeConnections: [],
+    episodeGaps: [],
+    sessionEpisodes: [],
+    pauses: [],
+  });
+});
+
+Deno.test("a layer that fewer than five observations show is absent, and nothing is drawn for it", () => {
+  const timeline = new Timeline();
+  for (let i = 0; i < 5; i++) timeline.add("a", i * 1_000, i * 1_000 + 100);
+  timeline.endCapture(10_000);
+  const layers = layersOf(timeline.observed());
+  assert.deepEqual(layers, {});
+  assert.equal(drawSession(layers, randomOf(0)), undefined);
+  assert.equal(drawEpisode(layers, randomOf(0)), undefined);
+  assert.equal(drawConnectionGap(layers, randomOf(0)), "close");
+});
+
+Deno.test("whole layers are learned and drawn", () => {
+  const timeline = new Timeline();
+  let time = 0;
+  for (let session = 0; session < 6; session++) {
+    for (let episode = 0; episode < 3; episode++) {
+      for (let i = 0; i < 2; i++) timeline.add("a", time + i * 500, time + i * 500 + 100);
+      time += 60_000;
+    }
+    time += 1_000_000;
+  }
+  timeline.endCapture(time);
+  const layers = layersOf(timeline.observed());
+  assert.equal(layers.session?.episodes.n, 6);
+  assert.equal(layers.episode?.connections.n, 18);
+  fc.assert(fc.property(fc.nat(), (number) => {
+    const session = drawSession(layers, randomOf(number))!;
+    assert.equal(session.pauses.length, 3);
+    assert.equal(session.pauses[0], 0);
+    assert.deepEqual(drawEpisode(layers, randomOf(number)), { starts: [0, 500] });
+  }));
+});
