@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { type CarrierConnection, connectTls, listenTls } from "../../transports/carriers/mod.ts";
+import { makeIdentity } from "../../transports/carriers/mod.ts";
+import {
+  type Decoy,
+  foreignDecoy,
+  guard,
+  startBuiltInDecoy,
+} from "../../transports/mimic/decoy.ts";
+import { makeDecoyPages } from "../../transports/mimic/decoy_page.ts";
+import { HELLO_LENGTH, helloProof, judgeHello, newSecret } from "../../transports/mimic/proof.ts";
+import { Collector } from "./helpers.ts";
+
+const identity = await makeIdentity("web");
+const secret = newSecret();
+const bytes = (text: string) => new TextEncoder().encode(text);
+const string = (from: Uint8Array) => new TextDecoder().decode(from);
+
+/** A guarded TLS server before `decoy`. */
+async function guarded(decoy: Decoy) {
+  const proven: CarrierConnection[] = [];
+  let open = 0;
+  const stops = new Set<() => void>();
+  const server = await listenTls(
+    { hostname: "127.0.0.1", port: 0, identity },
+    (connection) => {
+      open++;
+      const stop = guard(
+        connection,
+        decoy,
+        (first) =>
+          judgeHello(first, connection.certificateDigest, [secret]) === undefined
+            ? "stranger"
+            : { proof: HELLO_LENGTH },
+        (admitted) => proven.push(admitted),
+        () => {
+          open--;
+          stops.delete(stop);
+        },
+      );
+      stops.add(stop);
+    },
+  );
+  return {
+    proven,
+    open: () => open,
+    connect: () => connectTls({ hostname: "127.0.0.1", port: server.port, pin: identity.pin }),
+    stop: async () => {
+      for (const stop of [...stops]) stop();
+      await server.close();
+      await decoy.close();
+    },
+  };
+}
+
+/** What a plain connection to the decoy itself answers to `request` followed by the client's end. */
+async function direct(decoy: Decoy, request: Uint8Array): Promise<string> {
+  const conn = await Deno.connect({ hostname: decoy.address.host, port: decoy.address.port });
+  await conn.write(request);
+  await conn.closeWrite();
+  return (await new Response(conn.readable).text()).replace(/date: [^\r]*/i, "date: -");
+}
+
+Deno.test("decoy: whoever does not prove the secret gets the decoy's own answers", async () => {
+  const decoy = startBuiltInDecoy(makeDecoyPages());
+  const server = await guarded(decoy);
+  const hello = helloProof(secret, identity.digest).first;
+  const probes: Uint8Array[] = [
+    bytes("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+    bytes("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+    bytes("GET /missing HTTP/1.0\r\n\r\n"),
+    bytes("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"),
+    bytes("no such protocol\r\n\r\n"),
+    new Uint8Array(200).fill(7),
+    new Uint8Array([0]),
+    helloProof(newSecret(), identity.digest).first,
+    helloProof(secret, new Uint8Array(32)).first,
+    hello.subarray(0, 35),
+    hello.subarray(0, 4),
+  ];
+  for (const probe of probes) {
+    const expected = await direct(decoy, probe);
+    const connection = await server.connect();
+    const seen = new Collector(connection);
+    connection.write(probe);
+    await seen.closed;
+    connection.close("fin");
+    assert.equal(string(seen.bytes()).replace(/date: [^\r]*/i, "date: -"), expected);
+  }
+  assert.equal(server.proven.length, 0);
+  await server.stop();
+  assert.equal(server.open(), 0);
+});
+
+Deno.test("decoy: a proof ends it, and the bytes after the proof are kept", async () => {
+  const server = await guarded(startBuiltInDecoy(makeDecoyPages()));
+  const connection = await server.connect();
+  const seen = new Collector(connection);
+  connection.write(new Uint8Array([...helloProof(secret, identity.digest).first, 1, 2, 3]));
+  while (server.proven.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const atServer = new Collector(server.proven[0]!);
+  assert.deepEqual([...await atServer.waitFor(3)], [1, 2, 3]);
+  server.proven[0]!.write(bytes("welcome"));
+  assert.equal(string(await seen.waitFor(7)), "welcome");
+  connection.close("fin");
+  assert.equal(await atServer.closed, "fin");
+  server.proven[0]!.close("fin");
+  await server.stop();
+});
+
+Deno.test("decoy: it is there from accept on, and its closing is mirrored", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const server = await guarded(foreignDecoy({ host: "127.0.0.1", port: listener.addr.port }));
+  // It closes on a peer that says nothing.
+  const silent = await server.connect();
+  const first = new Collector(silent);
+  (await listener.accept()).close();
+  assert.equal(await first.closed, "fin");
+  silent.close("fin");
+  // It speaks first: whatever the peer says then is the decoy's.
+  const late = await server.connect();
+  const second = new Collector(late);
+  const greeting = await listener.accept();
+  await greeting.write(bytes("220 hello\r\n"));
+  await second.waitFor(11);
+  const hello = helloProof(secret, identity.digest).first;
+  late.write(hello);
+  const buffer = new Uint8Array(100);
+  assert.equal(await greeting.read(buffer), hello.length);
+  // Connect and close.
+  late.close("fin");
+  assert.equal(await greeting.read(buffer), null);
+  greeting.close();
+  await second.closed;
+  const brief = await server.connect();
+  const third = new Collector(brief);
+  const visited = await listener.accept();
+  brief.close("fin");
+  assert.equal(await visited.read(buffer), null);
+  visited.close();
+  await third.closed;
+  assert.equal(server.proven.length, 0);
+  await server.stop();
+  listener.close();
+});
+
+Deno.test("decoy: neither a slow stranger nor a slow decoy makes us hold much", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const server = await guarded(foreignDecoy({ host: "127.0.0.1", port: listener.addr.port }));
+  const connection = await server.connect();
+  const seen = new Collector(connection);
+  connection.write(bytes("hello"));
+  const conn = await listener.accept();
+  const big = new Uint8Array(5_000_000);
+  for (let i = 0; i < big.length; i++) big[i] = i >>> 4;
+  const writing = (async () => {
+    for (let at = 0; at < big.length;) at += await conn.write(big.subarray(at));
+    await conn.closeWrite();
+  })();
+  connection.pause();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  connection.resume();
+  await seen.closed;
+  assert.deepEqual(seen.bytes(), big);
+  await writing;
+  conn.close();
+  connection.close("fin");
+  await server.stop();
+  listener.close();
+});
+
+Deno.test("decoy: each installation's pages are its own", () => {
+  const pages = new Set(Array.from({ length: 50 }, () => makeDecoyPages().home));
+  assert.equal(pages.size, 50);
+  for (const page of pages) assert.match(page, /^<!DOCTYPE html>/);
+});

@@ -1,0 +1,9 @@
+/**
+ * Carriers: the protocols that the outside sees.
+ *
+ * @module
+ */
+export * from "./carrier.ts";
+export * from "./certificate.ts";
+export * from "./errors.ts";
+export * from "./tls.ts";

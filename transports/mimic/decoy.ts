@@ -1,0 +1,156 @@
+import net from "node:net";
+import type { CarrierConnection } from "../carriers/mod.ts";
+import type { Address } from "../doors/mod.ts";
+import type { DecoyPages } from "./decoy_page.ts";
+
+/** Bytes waiting for a slow stranger before the decoy is read no further. */
+const BACKLOG = 262_144;
+
+/** The genuine server that strangers meet. */
+export interface Decoy {
+  /** Where it listens, behind our carrier. */
+  readonly address: Address;
+  /** Milliseconds of silence after which we close on its behalf; it has timeouts of its own if absent. */
+  readonly idleLimit?: number;
+  /** Stops it, where it is ours. */
+  close(): Promise<void>;
+}
+
+/**
+ * The built-in decoy: a plain web server (HTTP/1.1 and HTTP/2) on a loopback port, with the pages of this
+ * installation.
+ */
+export function startBuiltInDecoy(pages: DecoyPages): Decoy {
+  const headers = { "content-type": "text/html; charset=utf-8" };
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {}, onError: () => new Response(null) },
+    (request) => {
+      if (request.method !== "GET" && request.method !== "HEAD") {
+        return new Response(null, { status: 405, headers: { allow: "GET, HEAD" } });
+      }
+      const home = new URL(request.url).pathname === "/";
+      return new Response(home ? pages.home : pages.missing, { status: home ? 200 : 404, headers });
+    },
+  );
+  return {
+    address: { host: "127.0.0.1", port: server.addr.port },
+    idleLimit: 60_000,
+    close: () => server.shutdown(),
+  };
+}
+
+/** A decoy that the operator runs: strangers' bytes go to `address`. */
+export function foreignDecoy(address: Address): Decoy {
+  return { address, close: () => Promise.resolve() };
+}
+
+/** What the gate says of a connection's first record: how many bytes are the proof, or a stranger. */
+export type Verdict = { readonly proof: number } | "stranger";
+
+/**
+ * Stands between a new connection and everything else. The decoy's connection opens at once and its
+ * closing is mirrored, so that a peer which says nothing meets the decoy's own timeouts. The peer's first
+ * record decides: `judge` finds a proof in it, and `onProven` gets the connection with the rest; or the
+ * peer is a stranger, and every byte of it goes to the decoy, beginning with the first. A decoy that
+ * speaks before the peer has spoken makes it a stranger too.
+ *
+ * @returns a function that ends the decoy's part, for shutting down.
+ */
+export function guard(
+  connection: CarrierConnection,
+  decoy: Decoy,
+  judge: (first: Uint8Array) => Verdict,
+  onProven: (connection: CarrierConnection) => void,
+  onOver: () => void,
+): () => void {
+  const { host, port } = decoy.address;
+  const socket = net.connect({ host, port, allowHalfOpen: true, noDelay: true });
+  let state: "waiting" | "stranger" | "over" = "waiting";
+  let peerEnded = false;
+  let decoyEnded = false;
+  let idle: ReturnType<typeof setTimeout> | undefined;
+
+  const over = () => {
+    if (state === "over") return;
+    state = "over";
+    clearTimeout(idle);
+    socket.destroy();
+    onOver();
+  };
+  const alive = () => {
+    if (decoy.idleLimit === undefined || state === "over") return;
+    clearTimeout(idle);
+    idle = setTimeout(() => {
+      connection.close("fin");
+      over();
+    }, decoy.idleLimit);
+  };
+  const toDecoy = (bytes: Uint8Array) => {
+    alive();
+    if (!socket.write(bytes.slice())) connection.pause();
+  };
+  alive();
+
+  connection.listener = {
+    onData(bytes) {
+      if (state === "waiting") {
+        const verdict = judge(bytes);
+        if (verdict !== "stranger") {
+          over();
+          connection.listener = undefined;
+          connection.unread(bytes.subarray(verdict.proof));
+          onProven(connection);
+          return;
+        }
+        state = "stranger";
+      }
+      if (state === "stranger") toDecoy(bytes);
+    },
+    onDrain() {
+      socket.resume();
+    },
+    onClose(reason) {
+      if (state === "over") return;
+      peerEnded = true;
+      if (reason !== "fin") {
+        if (socket.pending) socket.destroy();
+        else socket.resetAndDestroy();
+        over();
+      } else if (decoyEnded) over();
+      else socket.end();
+    },
+  };
+
+  socket.on("data", (bytes: Uint8Array) => {
+    if (state === "over") return;
+    state = "stranger";
+    alive();
+    for (let at = 0; at < bytes.length; at += connection.grid.maxPayload) {
+      connection.write(bytes.subarray(at, at + connection.grid.maxPayload));
+    }
+    if (connection.queued > BACKLOG) socket.pause();
+  });
+  socket.on("drain", () => connection.resume());
+  socket.on("end", () => {
+    if (state === "over") return;
+    decoyEnded = true;
+    connection.close("fin");
+    if (peerEnded) over();
+  });
+  socket.on("error", () => {
+    if (state === "over") return;
+    connection.close("rst");
+    over();
+  });
+  socket.on("close", () => {
+    if (state === "over") return;
+    if (!decoyEnded) connection.close("rst");
+    over();
+  });
+
+  return () => {
+    if (state === "over") return;
+    connection.close("rst");
+    over();
+  };
+}
