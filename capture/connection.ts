@@ -35,8 +35,11 @@ export interface RecordTable {
 
 /** Where the carrier's own handshake ends and learning may start. */
 export interface Handshake {
-  /** What the first bytes were recognised as, by the name of a registered recogniser. */
-  readonly carrier: "tls" | "ssh" | "smtp" | "smtp-starttls" | "unknown";
+  /**
+   * What the first bytes were recognised as, by the name of a registered recogniser (by default `tls`, `ssh`,
+   * `smtp` or `smtp-starttls`), or `unknown`.
+   */
+  readonly carrier: string;
   /**
    * `observed`: the end was seen in the bytes. `estimated`: payload was missing (header-only or
    * anonymised trace) and the end was inferred from sizes. `unknown`: neither; learning refuses.

@@ -14,3 +14,6 @@ export const SERVER: Side = 1;
 export function peerOf(side: Side): Side {
   return side === 0 ? 1 : 0;
 }
+
+/** Both sides, the client first. */
+export const SIDES: readonly [Side, Side] = [CLIENT, SERVER];
