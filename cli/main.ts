@@ -11,7 +11,12 @@ import { note } from "./output.ts";
 const COMMANDS: Record<
   string,
   { summary: string; load: () => Promise<{ command: () => Command }> }
-> = {};
+> = {
+  "test:captures": {
+    summary: "read a folder of foreign captures and say how it went",
+    load: () => import("./test_captures.ts"),
+  },
+};
 
 function overview(): Command {
   const program = new Command("deno task").description(
