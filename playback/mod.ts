@@ -5,9 +5,22 @@
  */
 export * from "./clock.ts";
 export * from "./cover_connection.ts";
+export { ConnectionPlayer, type PlayerOptions, type PlayReport } from "./connection_player.ts";
+export { connectionNumber, ENGINE_ERROR, EngineFrameError, OWNER_FRAMES } from "./engine_frames.ts";
+export { type DrawnPlan, drawPlan, MAX_ATTEMPTS } from "./first_message.ts";
 export { type Destination, MAX_CONTROL_BODY } from "./frame.ts";
+export * from "./lateness.ts";
+export * from "./master.ts";
+export * from "./plan_codec.ts";
+export * from "./policy.ts";
 export * from "./reliable_tunnel.ts";
+export * from "./schedule.ts";
+export * from "./script.ts";
+export * from "./slave.ts";
+export * from "./stats.ts";
 export type { TunnelStream } from "./stream.ts";
 export * from "./tunnel.ts";
 export * from "./tunnel_error.ts";
+export * from "./virtual_clock.ts";
+export * from "./virtual_network.ts";
 export * from "./wire_log.ts";

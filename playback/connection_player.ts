@@ -1,0 +1,450 @@
+import type { End } from "../models/cover_model.ts";
+import type { Clock, Timer } from "./clock.ts";
+import type { CloseReason, CoverConnection, CoverListener } from "./cover_connection.ts";
+import type { TunnelPort } from "./reliable_tunnel.ts";
+import type { Script, ScriptMessage } from "./script.ts";
+import type { EngineStats } from "./stats.ts";
+import type { WireEvent } from "./wire_log.ts";
+
+/** How one played connection ended. */
+export interface PlayReport {
+  /** Everything planned was sent and received, and the connection closed as planned. */
+  readonly completed: boolean;
+  /** The tunnel may wait for the last acknowledgement: completed, and closed by FIN both ways. */
+  readonly clean: boolean;
+  /** It was given up because the peer or the network stood still. */
+  readonly stalled: boolean;
+  /** Payload bytes that arrived. */
+  readonly received: number;
+  /** What went wrong, if the peer broke a rule. */
+  readonly error?: unknown;
+}
+
+/** What a {@linkcode ConnectionPlayer} needs. */
+export interface PlayerOptions {
+  /** The time. */
+  readonly clock: Clock;
+  /** The open connection; the player becomes its listener. */
+  readonly connection: CoverConnection;
+  /** Which end of the script this is. */
+  readonly end: End;
+  /** The connection's session, for the log. */
+  readonly session: number;
+  /** The connection's serial number in its session, for the log. */
+  readonly serial: number;
+  /** The connection's number in the tunnel. */
+  readonly number: number;
+  /** What to play; it may grow (then call {@linkcode ConnectionPlayer.advance}). */
+  readonly script: Script;
+  /** Fills the records and takes what arrives. */
+  readonly tunnel: TunnelPort;
+  /** Bytes that go first in this end's stream: the proof. */
+  readonly prefix?: Uint8Array;
+  /** How many bytes at the head of the peer's stream are its proof and not the tunnel's; 0 if absent. */
+  readonly peerPrefix?: number;
+  /** Judges the peer's proof, all of it at once; false ends the connection. */
+  readonly onPeerPrefix?: (proof: Uint8Array) => boolean;
+  /** Told once of the first two bytes that the peer's tunnel sends, before the tunnel takes them. */
+  readonly onHead?: (head: Uint8Array) => void;
+  /** Whether user data may be sent from the start; else after {@linkcode ConnectionPlayer.allowData}. */
+  readonly dataAllowed: boolean;
+  /** Milliseconds without any progress after which the connection is given up; asked for again. */
+  readonly stall: () => number;
+  /** Counts. */
+  readonly stats: EngineStats;
+  /** Called before a record is filled, with the bytes that the tunnel will fill. */
+  readonly beforeRecord?: (room: number) => void;
+  /** Told of each thing done on the wire. */
+  readonly onWire?: (event: WireEvent) => void;
+  /** Called once, after the tunnel has been told that the connection is gone. */
+  readonly onDone: (report: PlayReport) => void;
+}
+
+/** Bytes that may wait in the connection before the next record of a message is filled. */
+const LOW_WATER = 65536;
+
+/** A message later than this moves what follows it; smaller lateness does not add up. */
+const FORGIVEN = 20;
+
+let scratch = new Uint8Array(16384);
+
+/**
+ * Plays one end of one cover connection: sends each of its own messages when the script says, counts what
+ * the peer sends, and closes as planned. It knows nothing of masters and slaves.
+ *
+ * A message is due its `time` after its trigger: the later of this end's message before it and the arrival
+ * of the peer's bytes that the script puts before it. The trigger after an own message is the time for which
+ * that was planned, so that a late timer does not shift the rest. When a message is due, the tunnel fills
+ * each of its records at that moment, and each record is one write; a long message waits for the connection
+ * to drain, so that its user data too is taken late. Nothing here looks at what the tunnel holds, which is
+ * what makes the wire independent of user data.
+ *
+ * A peer that sends too much, closes early or stands still ends the connection uncleanly; nothing throws.
+ */
+export class ConnectionPlayer implements CoverListener {
+  readonly #options: PlayerOptions;
+  readonly #own: End;
+  readonly #peer: End;
+  readonly #prefix: Uint8Array;
+  #prefixSent = 0;
+  readonly #peerPrefix: Uint8Array;
+  #peerPrefixTaken = 0;
+  readonly #head = new Uint8Array(2);
+  #headTaken = 0;
+  #dataAllowed: boolean;
+  #started = false;
+  #done = false;
+  /** Index in the script of the first message that is not this end's, or not sent. */
+  #next = 0;
+  #timer: Timer | undefined;
+  #stallTimer: Timer | undefined;
+  /** When the message before was planned, or sent if that was much later. */
+  #trigger = 0;
+  /** The peer, or the plan, is awaited: the trigger is the moment it comes. */
+  #waited = false;
+  #sending: ScriptMessage | undefined;
+  #sendingRecord = 0;
+  /** Inside a write: a carrier that drains at once must not begin the next record. */
+  #writing = false;
+  #due = 0;
+  #closing: "fin" | "rst" | undefined;
+  #finSent = false;
+  #received = 0;
+  #progress = 0;
+  #queuedBefore = 0;
+  #peerBefore = 0;
+  #advancing = false;
+
+  /** Prepares a player; {@linkcode ConnectionPlayer.start} begins. */
+  constructor(options: PlayerOptions) {
+    this.#options = options;
+    this.#own = options.end;
+    this.#peer = options.end === "client" ? "server" : "client";
+    this.#prefix = options.prefix ?? new Uint8Array(0);
+    this.#peerPrefix = new Uint8Array(options.peerPrefix ?? 0);
+    this.#dataAllowed = options.dataAllowed;
+  }
+
+  /** Payload bytes that arrived. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Whether the connection has ended. */
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /**
+   * Begins: now is the end of the carrier's handshake. `head` are payload bytes that were read before the
+   * player took over.
+   */
+  start(head?: Uint8Array): void {
+    const { clock, connection, number, tunnel } = this.#options;
+    this.#started = true;
+    this.#trigger = this.#progress = clock.now();
+    tunnel.connectionOpened(number);
+    this.#armStall();
+    if (head !== undefined && head.length > 0) this.onData(head);
+    if (this.#done) return;
+    connection.listener = this;
+    this.advance();
+  }
+
+  /** The owner has verified the peer: user data may be sent from now on. */
+  allowData(): void {
+    this.#dataAllowed = true;
+  }
+
+  /** Ends the connection at once and uncleanly. */
+  abort(how: "fin" | "rst" = "rst", error?: unknown): void {
+    this.#finish({ how, completed: false, error });
+  }
+
+  /** Takes what arrived; called by the connection. */
+  onData(bytes: Uint8Array): void {
+    if (this.#done) return;
+    const { clock, number, onPeerPrefix, stats, tunnel } = this.#options;
+    this.#received += bytes.length;
+    stats.received += bytes.length;
+    this.#progress = clock.now();
+    let rest = bytes;
+    const missing = this.#peerPrefix.length - this.#peerPrefixTaken;
+    if (missing > 0) {
+      const head = rest.subarray(0, missing);
+      this.#peerPrefix.set(head, this.#peerPrefixTaken);
+      this.#peerPrefixTaken += head.length;
+      if (head.length < missing) return this.advance();
+      if (onPeerPrefix !== undefined) {
+        if (!onPeerPrefix(this.#peerPrefix)) {
+          return this.abort("fin", new Error("the peer's proof is wrong"));
+        }
+        this.allowData();
+      }
+      if (this.#done) return;
+      rest = rest.subarray(head.length);
+    }
+    if (rest.length > 0) {
+      if (this.#headTaken < 2) this.#takeHead(rest);
+      try {
+        tunnel.receive(number, rest);
+      } catch (error) {
+        return this.abort("rst", error);
+      }
+    }
+    this.advance();
+  }
+
+  #takeHead(bytes: Uint8Array): void {
+    for (const byte of bytes.subarray(0, 2 - this.#headTaken)) this.#head[this.#headTaken++] = byte;
+    if (this.#headTaken === 2) this.#options.onHead?.(this.#head);
+  }
+
+  /**
+   * Sends one record of `payload` bytes outside the plan (an error that the tunnel holds for this
+   * connection) and ends the connection.
+   */
+  refuse(payload: number): void {
+    if (this.#done) return;
+    const { connection, number, tunnel } = this.#options;
+    const record = new Uint8Array(this.#prefix.length - this.#prefixSent + payload);
+    record.set(this.#prefix.subarray(this.#prefixSent));
+    tunnel.fill(number, record.subarray(this.#prefix.length - this.#prefixSent), false);
+    connection.write(record);
+    this.abort("fin");
+  }
+
+  /** Goes on with a message that waited for the connection to drain; called by the connection. */
+  onDrain(): void {
+    if (this.#done) return;
+    this.#progress = this.#options.clock.now();
+    if (this.#writing) return;
+    if (this.#sending !== undefined) this.#sendRecords(this.#progress);
+    else if (this.#closing !== undefined) this.#close();
+  }
+
+  /** The peer ended its direction or the connection broke; called by the connection. */
+  onClose(reason: CloseReason): void {
+    if (this.#done) return;
+    const close = this.#options.script.close;
+    const completed = this.#complete() && close !== undefined &&
+      (reason === "fin" ? this.#finSent || close.by === this.#peer && close.how === "fin" : (
+        reason === "rst" && close.by === this.#peer && close.how === "rst"
+      ));
+    this.#finish({
+      how: reason === "fin" ? "fin" : undefined,
+      completed,
+      clean: completed && reason === "fin",
+      reason,
+    });
+  }
+
+  /** Whether all that was planned, both ways, has been sent and received. */
+  #complete(): boolean {
+    const { script } = this.#options;
+    return script.close !== undefined && this.#nextOwn() === undefined &&
+      this.#sending === undefined && this.#received === script.total(this.#peer);
+  }
+
+  #nextOwn(): ScriptMessage | undefined {
+    const { messages } = this.#options.script;
+    while (this.#next < messages.length && messages[this.#next]!.end !== this.#own) this.#next++;
+    return messages[this.#next];
+  }
+
+  /** Looks again at what is to be done: call it when the script has grown. */
+  advance(): void {
+    if (this.#advancing || this.#done || !this.#started) return;
+    this.#advancing = true;
+    this.#step();
+    this.#advancing = false;
+  }
+
+  #step(): void {
+    const { clock, script } = this.#options;
+    if (script.close !== undefined && this.#received > script.total(this.#peer)) {
+      return this.abort("rst", new Error("the peer sent more than planned"));
+    }
+    if (this.#timer !== undefined || this.#sending !== undefined || this.#closing !== undefined) {
+      return;
+    }
+    const message = this.#nextOwn();
+    const after = message?.after ?? script.total(this.#peer);
+    if (this.#received < after || (message === undefined && script.close === undefined)) {
+      this.#waited = true;
+      return;
+    }
+    if (message === undefined && script.close!.by !== this.#own) return;
+    if (this.#waited) this.#trigger = Math.max(this.#trigger, clock.now());
+    this.#waited = false;
+    const due = this.#trigger + (message ?? script.close!).time;
+    this.#due = due;
+    this.#timer = clock.at(due, () => {
+      this.#timer = undefined;
+      if (message === undefined) {
+        this.#closing = script.close!.how;
+        this.#close();
+      } else {
+        this.#sending = message;
+        this.#sendingRecord = 0;
+        this.#options.stats.lateness.add(clock.now() - due);
+        this.#sendRecords(due);
+      }
+    });
+  }
+
+  /** Writes records of the message being sent until the connection is full or the message ends. */
+  #sendRecords(planned: number): void {
+    const { beforeRecord, clock, connection, number, stats, tunnel } = this.#options;
+    const message = this.#sending!;
+    while (this.#sendingRecord < message.records.length) {
+      if (connection.queued > LOW_WATER) return;
+      const size = message.records[this.#sendingRecord++]!;
+      if (scratch.length < size) scratch = new Uint8Array(size);
+      const buffer = scratch.subarray(0, size);
+      const prefix = Math.min(this.#prefix.length - this.#prefixSent, size);
+      let composition = { control: 0, data: 0, padding: 0 };
+      if (prefix > 0) {
+        buffer.set(this.#prefix.subarray(this.#prefixSent, this.#prefixSent + prefix));
+        this.#prefixSent += prefix;
+      }
+      if (prefix < size) {
+        beforeRecord?.(size - prefix);
+        composition = tunnel.fill(
+          number,
+          buffer.subarray(prefix),
+          this.#dataAllowed && !message.padding,
+        );
+      }
+      this.#writing = true;
+      connection.write(buffer);
+      this.#writing = false;
+      if (this.#done) return;
+      const wire = size + connection.grid.overhead;
+      stats.records++;
+      stats.wire += wire;
+      stats.control += composition.control + prefix;
+      stats.data += composition.data;
+      stats.padding += composition.padding;
+      this.#log(planned, {
+        what: "record",
+        size: wire,
+        control: composition.control + prefix,
+        data: composition.data,
+        padding: composition.padding,
+      });
+    }
+    const now = clock.now();
+    this.#sending = undefined;
+    this.#next++;
+    this.#progress = now;
+    this.#trigger = planned === this.#due && now - this.#due < FORGIVEN ? this.#due : now;
+    this.advance();
+  }
+
+  /** Closes as planned, once everything written has left. */
+  #close(): void {
+    const { clock, connection, stats } = this.#options;
+    if (connection.queued > 0 && this.#closing === "rst") return;
+    stats.lateness.add(clock.now() - this.#due);
+    if (this.#closing === "rst") {
+      this.#finish({ how: "rst", completed: true });
+      return;
+    }
+    this.#finSent = true;
+    this.#progress = clock.now();
+    this.#log(this.#due, { what: "close", how: "fin" });
+    connection.close("fin");
+  }
+
+  #log(
+    planned: number,
+    event: Pick<WireEvent, "what"> & Partial<WireEvent>,
+  ): void {
+    const { clock, connection, onWire, serial, session } = this.#options;
+    onWire?.({
+      time: clock.now(),
+      planned,
+      session,
+      serial,
+      connection: connection.id,
+      size: 0,
+      control: 0,
+      data: 0,
+      padding: 0,
+      ...event,
+    });
+  }
+
+  #finish(end: {
+    how?: "fin" | "rst";
+    completed: boolean;
+    clean?: boolean;
+    stalled?: boolean;
+    reason?: CloseReason;
+    error?: unknown;
+  }): void {
+    if (this.#done) return;
+    this.#done = true;
+    const { clock, connection, number, onDone, stats, tunnel } = this.#options;
+    if (this.#timer !== undefined) clock.cancel(this.#timer);
+    if (this.#stallTimer !== undefined) clock.cancel(this.#stallTimer);
+    if (end.how !== undefined && !this.#finSent) connection.close(end.how);
+    else if (end.how === "rst") connection.close("rst");
+    if (!this.#finSent) {
+      this.#log(
+        end.completed && this.#closing !== undefined ? this.#due : clock.now(),
+        { what: "close", how: end.reason ?? end.how },
+      );
+    }
+    if (end.completed) stats.completed++;
+    else stats.unclean++;
+    if (end.stalled) stats.stalled++;
+    tunnel.connectionClosed(number, end.clean ?? false);
+    onDone({
+      completed: end.completed,
+      clean: end.clean ?? false,
+      stalled: end.stalled ?? false,
+      received: this.#received,
+      ...(end.error === undefined ? {} : { error: end.error }),
+    });
+  }
+
+  /** Milliseconds of thinking that the peer's next messages are allowed before ours. */
+  #peerThinks(): number {
+    const { messages } = this.#options.script;
+    let sent = 0;
+    let thinks = 0;
+    for (let i = 0; i < messages.length; i++) {
+      const message = messages[i]!;
+      if (message.end === this.#peer) {
+        sent += message.payload;
+        if (sent > this.#received) thinks += message.time;
+      } else if (i >= this.#next) break;
+    }
+    return thinks;
+  }
+
+  #armStall(): void {
+    const { clock, connection } = this.#options;
+    const stall = this.#options.stall();
+    this.#stallTimer = clock.at(clock.now() + stall, () => {
+      this.#stallTimer = undefined;
+      if (connection.queued < this.#queuedBefore || this.#received > this.#peerBefore) {
+        this.#progress = clock.now();
+      }
+      this.#queuedBefore = connection.queued;
+      this.#peerBefore = this.#received;
+      // While our own timer runs, nobody is awaited.
+      const waiting = this.#timer === undefined;
+      if (!waiting) this.#progress = clock.now();
+      const close = this.#options.script.close;
+      const allowed = stall + (this.#sending !== undefined || this.#finSent ? 0 : (
+        this.#peerThinks() + (this.#complete() && close?.by === this.#peer ? close.time : 0)
+      ));
+      if (waiting && clock.now() - this.#progress >= allowed) {
+        this.#finish({ how: "rst", completed: false, stalled: true });
+      } else this.#armStall();
+    });
+  }
+}

@@ -1,0 +1,109 @@
+import type { ConnectionPlan, DataRequest } from "../models/cover_model.ts";
+import type { PlanSource } from "../models/plans.ts";
+import type { SizeGrid } from "./cover_connection.ts";
+import { largestBody } from "./engine_frames.ts";
+import { encodeExchange } from "./plan_codec.ts";
+import { recordsOf, settlePlan } from "./script.ts";
+
+/** How often a connection is drawn before its first message is enlarged instead. */
+export const MAX_ATTEMPTS = 64;
+
+/** A plan that is played, and what had to be done to it. */
+export interface DrawnPlan {
+  /** Settled on the grid. */
+  readonly plan: ConnectionPlan;
+  /** It is not the first draw. */
+  readonly redrawn: boolean;
+  /** A message was made larger than it was drawn. */
+  readonly enlarged: boolean;
+}
+
+function grow(request: DataRequest, by: number): DataRequest {
+  if (request.records === undefined) return { ...request, size: request.size + by };
+  const records = [...request.records];
+  records[records.length - 1]! += by;
+  return { ...request, size: request.size + by, records };
+}
+
+/**
+ * The plan of a connection whose first record holds at least `minimum` payload bytes (the proof, a
+ * set-up). Draws that are smaller are drawn again, up to {@linkcode MAX_ATTEMPTS} times; if none fits, the
+ * first draw is enlarged. A pure function: both ends get the same plan.
+ */
+export function drawPlan(
+  plans: PlanSource,
+  session: number,
+  serial: number,
+  minimum: number,
+  grid: SizeGrid,
+): DrawnPlan {
+  let first: ConnectionPlan | undefined;
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const plan = plans.connection(session, serial, attempt);
+    first ??= plan;
+    const [record] = recordsOf(plan.exchanges[0]!.request, grid);
+    if (record! - grid.overhead >= minimum) {
+      return { plan: settlePlan(plan, grid), redrawn: attempt > 0, enlarged: false };
+    }
+  }
+  const [{ request, response }, ...rest] = first!.exchanges as [
+    ConnectionPlan["exchanges"][number],
+    ...ConnectionPlan["exchanges"],
+  ];
+  const records = recordsOf(request, grid);
+  records[0] = minimum + grid.overhead;
+  const size = records.reduce((sum, record) => sum + record, 0);
+  const enlarged = { request: { ...request, size, records }, response };
+  const plan = settlePlan({ ...first!, exchanges: [enlarged, ...rest] }, grid);
+  return { plan, redrawn: true, enlarged: true };
+}
+
+/**
+ * A plan that fits into its own client messages: each exchange's part of the plan has been sent when the
+ * message that begins it ends, as the seed has it. Messages too small for that are enlarged. `reserved`
+ * payload bytes at the front are taken (proof, set-up). Returns the plan and its bytes.
+ */
+export function fitInline(
+  settled: ConnectionPlan,
+  grid: SizeGrid,
+  reserved: number,
+): { plan: ConnectionPlan; bytes: Uint8Array; enlarged: boolean } {
+  const parts: Uint8Array[] = [];
+  const exchanges = [...settled.exchanges];
+  let enlarged = false;
+  let room = 0;
+  let need = 0;
+  let taken = reserved;
+  for (let i = 0; i < exchanges.length; i++) {
+    const close = i === exchanges.length - 1 ? settled.close : undefined;
+    for (;;) {
+      const exchange = exchanges[i]!;
+      const bytes = encodeExchange(exchange, close, { requestTimes: false });
+      let capacity = 0;
+      let head = taken;
+      for (const record of recordsOf(exchange.request, grid)) {
+        const payload = record - grid.overhead;
+        capacity += Math.max(0, largestBody(payload - Math.min(head, payload)));
+        head -= Math.min(head, payload);
+      }
+      const missing = need + bytes.length - room - capacity;
+      if (missing <= 0) {
+        parts.push(bytes);
+        need += bytes.length;
+        room += capacity;
+        taken = head;
+        break;
+      }
+      enlarged = true;
+      const one = { request: grow(exchange.request, missing), response: exchange.response };
+      exchanges[i] = settlePlan({ exchanges: [one], close: settled.close }, grid).exchanges[0]!;
+    }
+  }
+  const bytes = new Uint8Array(need);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return { plan: { exchanges, close: settled.close }, bytes, enlarged };
+}
