@@ -12,6 +12,14 @@ const COMMANDS: Record<
   string,
   { summary: string; load: () => Promise<{ command: () => Command }> }
 > = {
+  "learn": {
+    summary: "learn models of cover traffic from captures",
+    load: () => import("./learn.ts"),
+  },
+  "learn:samples": {
+    summary: "make the shipped models again from the samples",
+    load: () => import("./learn_samples.ts"),
+  },
   "test:captures": {
     summary: "read a folder of foreign captures and say how it went",
     load: () => import("./test_captures.ts"),

@@ -11,3 +11,4 @@ export * from "./observation.ts";
 export * from "./observer.ts";
 export * from "./protocols.ts";
 export * from "./timeline.ts";
+export * from "./learn_captures.ts";

@@ -1,23 +1,25 @@
 import type { Connection } from "../../capture/connection.ts";
-import type { Exchange, Message } from "../../capture/message.ts";
+import { exchangesOf, greetingOf } from "../../capture/exchanges.ts";
+import type { Message } from "../../capture/message.ts";
+import { messagesOf } from "../../capture/messages.ts";
 import { CLIENT } from "../../capture/side.ts";
 import { roundTime } from "../quantile_table.ts";
 import { SeededRandom, substream } from "../random.ts";
 import { LEAST_SIZE, patternOf } from "../records.ts";
-import type { ObservedConnection, ObservedMessage } from "./observation.ts";
+import type { ObservedConnection, ObservedExchange, ObservedMessage } from "./observation.ts";
 import { isOf, type LearnableProtocol } from "./protocols.ts";
 import { Timeline } from "./timeline.ts";
 
 /** Why a connection was not learned from. */
 export type LeftOut =
   | "another protocol"
+  | "not encrypted, or the port of another protocol"
   | "opening not captured"
   | "one direction only"
   | "bytes missing from the capture"
   | "longer than the reader keeps"
   | "end of the handshake unknown"
   | "end not captured"
-  | "server speaks first"
   | "no exchange after the handshake"
   | "message too small for the protocol"
   | "more exchanges than are kept"
@@ -45,6 +47,8 @@ export interface CaptureCounts {
   used: number;
   /** Of those, connections whose handshake's end was estimated from sizes. */
   estimated: number;
+  /** Of those, connections in which the server spoke first. */
+  greeted: number;
   /** Least start in milliseconds since the Unix epoch; undefined without connections. */
   first: number | undefined;
   /** Greatest end likewise. */
@@ -82,13 +86,16 @@ export class Observer {
     this.#random = new SeededRandom(substream(options.seed, "sample", options.protocol.name));
   }
 
-  /** Takes one connection; `exchangesOf` is asked only where it may be used. */
-  add(connection: Connection, exchangesOf: (connection: Connection) => readonly Exchange[]): void {
+  /** Takes one connection; its messages are asked for only where they may be used. */
+  add(
+    connection: Connection,
+    messages: (connection: Connection) => readonly Message[] = messagesOf,
+  ): void {
     const counts = this.#capture;
     counts.connections++;
     counts.first = Math.min(counts.first ?? Infinity, connection.startTime);
     counts.last = Math.max(counts.last ?? -Infinity, connection.endTime);
-    const observed = this.#observe(connection, exchangesOf);
+    const observed = this.#observe(connection, messages);
     if (typeof observed === "string") {
       this.#leave(observed);
       return;
@@ -104,7 +111,7 @@ export class Observer {
 
   #observe(
     connection: Connection,
-    exchangesOf: (connection: Connection) => readonly Exchange[],
+    messagesOf: (connection: Connection) => readonly Message[],
   ): ObservedConnection | LeftOut {
     const { protocol, byPort } = this.#options;
     const { handshake, end } = connection;
@@ -113,7 +120,7 @@ export class Observer {
     this.timeline.add(connection.clientAddress, connection.startTime, connection.endTime);
     if (connection.oneSided) return "one direction only";
     if (handshake.carrier !== "unknown" && !protocol.handshakes.includes(handshake.carrier)) {
-      return "another protocol";
+      return "not encrypted, or the port of another protocol";
     }
     if (handshake.end === "unknown") return "end of the handshake unknown";
     if (connection.truncatedSegments > 0) return "longer than the reader keeps";
@@ -125,26 +132,31 @@ export class Observer {
     ) {
       return "end not captured";
     }
-    const exchanges = exchangesOf(connection);
+    const messages = messagesOf(connection);
+    if (messages.some(({ size }) => size < LEAST_SIZE)) return "message too small for the protocol";
+    const exchanges = exchangesOf(messages);
     if (exchanges.length === 0) return "no exchange after the handshake";
     if (exchanges.length > this.#options.mostExchanges / 10) return "more exchanges than are kept";
-    if (exchanges[0]!.request.size === 0) return "server speaks first";
-    for (const { request, responses } of exchanges) {
-      if (request.size < LEAST_SIZE) return "message too small for the protocol";
-      if (responses.some(({ size }) => size < LEAST_SIZE)) {
-        return "message too small for the protocol";
-      }
+    const observed: ObservedExchange[] = exchanges.map(({ request, responses }) => ({
+      request: observedMessage(request),
+      responses: responses.map((response) => observedMessage(response)),
+    }));
+    const greeting = greetingOf(messages);
+    if (greeting.length > 0) {
+      this.#capture.greeted++;
+      observed[0] = afterGreeting(
+        greeting,
+        exchanges[0]!.request,
+        observed[0]!,
+        handshake.duration,
+      );
     }
-    const { request, responses } = exchanges.at(-1)!;
-    const last = responses.at(-1) ?? request;
+    const last = messages.reduce((a, b) => b.end > a.end ? b : a);
     // The peer's bytes needed a round trip between the capture point and the closer.
     const { client, server } = connection.rtt;
     const trip = last.side === end.by ? 0 : (end.by === CLIENT ? client : server) ?? 0;
     return {
-      exchanges: exchanges.map(({ request, responses }) => ({
-        request: message(request),
-        responses: responses.map(message),
-      })),
+      exchanges: observed,
       close: {
         by: end.by === CLIENT ? "client" : "server",
         how: end.how,
@@ -184,13 +196,37 @@ export class Observer {
 }
 
 function newCounts(): CaptureCounts {
-  return { connections: 0, used: 0, estimated: 0, first: undefined, last: undefined };
+  return { connections: 0, used: 0, estimated: 0, greeted: 0, first: undefined, last: undefined };
 }
 
-function message({ size, think, lead, records }: Message): ObservedMessage {
+function observedMessage({ size, think, lead, records }: Message): ObservedMessage {
   const whole = records.reduce((sum, record) => sum + record, 0) === size &&
     records.every((record) => record >= LEAST_SIZE);
   return { size, think: roundTime(think), lead, records: whole ? patternOf(records) : [] };
+}
+
+/**
+ * The first exchange where the server spoke before it. A cover server may say nothing before it knows
+ * who is there, so the greeting goes out at once when the first request has come, ahead of the answer;
+ * the request takes the time that it took after the handshake.
+ */
+function afterGreeting(
+  greeting: readonly Message[],
+  request: Message,
+  { request: observed, responses }: ObservedExchange,
+  handshakeEnd: number,
+): ObservedExchange {
+  return {
+    request: {
+      ...observed,
+      lead: 0,
+      think: roundTime(Math.max(0, request.time - handshakeEnd)),
+    },
+    responses: [
+      ...greeting.map((message) => ({ ...observedMessage(message), lead: 0, think: 0 })),
+      ...responses,
+    ],
+  };
 }
 
 function push(heap: Kept[], item: Kept): void {

@@ -124,7 +124,7 @@ export function observe(
     const startTime = 1_700_000_000_000 + index * 2_000;
     observer.add(
       connectionOf({ startTime, endTime: startTime + time, end: { how: "fin", by: 0, time } }),
-      () => exchanges,
+      () => exchanges.flatMap(({ request, responses }) => [request, ...responses]),
     );
   }
   observer.endCapture();

@@ -1,0 +1,37 @@
+import { fileURLToPath } from "node:url";
+import { Command } from "commander";
+import { writeFileAtomically } from "../base/mod.ts";
+import { LEARNABLE_PROTOCOLS, LEARNERS, learnFromCaptures } from "../models/learn/mod.ts";
+import { print } from "./output.ts";
+
+/** The runs of each protocol's samples that the shipped models are learned from. */
+const RUNS = [1, 2];
+
+/** `deno task learn:samples`: makes the models in models/learned again, byte for byte. */
+export function command(): Command {
+  return new Command("learn:samples")
+    .description(
+      "Learns the models that ship from the samples that ship; the same bytes every time.",
+    )
+    .action(run);
+}
+
+async function run(): Promise<void> {
+  for (const protocol of LEARNABLE_PROTOCOLS) {
+    const files = RUNS.map((run) =>
+      fileURLToPath(new URL(`../samples/${protocol.name}/run-${run}.pcap.gz`, import.meta.url))
+    );
+    for (const kind of Object.keys(LEARNERS)) {
+      const { protocols } = await learnFromCaptures(files, {
+        protocols: [protocol],
+        byPort: false,
+        kind,
+        seed: 1,
+      });
+      const { file, text, digest, connections, exchanges } = protocols[0]!.model!;
+      const path = fileURLToPath(new URL(`../models/learned/${file.name}.json`, import.meta.url));
+      await writeFileAtomically(path, text);
+      print(`${file.name}: ${connections} connections, ${exchanges} exchanges, ${digest}`);
+    }
+  }
+}

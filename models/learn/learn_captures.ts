@@ -1,0 +1,115 @@
+import type { CaptureSummary } from "../../capture/capture_summary.ts";
+import { readConnections } from "../../capture/read_connections.ts";
+import { substream } from "../random.ts";
+import { hashedSource } from "./hashed_source.ts";
+import { type LearnedModel, learnModel, NothingToLearnError, plainName } from "./learn.ts";
+import { type CaptureCounts, type LeftOut, Observer } from "./observer.ts";
+import type { LearnableProtocol } from "./protocols.ts";
+
+/** What to learn from captures. */
+export interface LearnCapturesOptions {
+  /** The protocols to look for; one model is made of each that is found. */
+  readonly protocols: readonly LearnableProtocol[];
+  /** Label connections by their server's well-known port, as the seed did. */
+  readonly byPort: boolean;
+  /** `conditional` or `structural`. */
+  readonly kind: string;
+  /** A number: the same captures with the same number give the same bytes. */
+  readonly seed: number;
+  /** The models' name; only for a single protocol. */
+  readonly name?: string | undefined;
+  /** The carrier that the models are for, if not the protocol's own. */
+  readonly carrier?: string | undefined;
+  /** Accept captures that end in the middle of a packet. */
+  readonly allowTruncated?: boolean;
+  /** Called as reading goes on: a file's name and the bytes read of it. */
+  readonly onProgress?: (name: string, done: number) => void;
+}
+
+/** One capture as it was read. */
+export interface CaptureRead {
+  /** File name without folders. */
+  readonly name: string;
+  /** SHA-256 of the file. */
+  readonly sha256: string;
+  /** What the reader saw. */
+  readonly packets: CaptureSummary;
+  /** TCP connections. */
+  readonly connections: number;
+}
+
+/** What became of one protocol. */
+export interface ProtocolLearned {
+  /** The protocol. */
+  readonly protocol: LearnableProtocol;
+  /** Its model; undefined where nothing could be used. */
+  readonly model: LearnedModel | undefined;
+  /** Connections of it seen in each capture, and how many were used. */
+  readonly captures: readonly CaptureCounts[];
+  /** Connections left out, by reason. */
+  readonly leftOut: ReadonlyMap<LeftOut, number>;
+}
+
+/** The result of {@linkcode learnFromCaptures}. */
+export interface LearnReport {
+  /** The captures in the order given. */
+  readonly captures: readonly CaptureRead[];
+  /** The protocols in the order given. */
+  readonly protocols: readonly ProtocolLearned[];
+}
+
+/**
+ * Reads captures (paths, `-` for standard input; gzip is recognised) once, in bounded memory, and learns
+ * a model of each protocol asked for that they hold.
+ *
+ * @throws CaptureError where a capture cannot be read.
+ * @throws NothingToLearnError where no connection of any of the protocols can be used.
+ */
+export async function learnFromCaptures(
+  paths: readonly string[],
+  options: LearnCapturesOptions,
+): Promise<LearnReport> {
+  const seed = substream(new Uint8Array(32), "learn", options.seed);
+  const observers = options.protocols.map((protocol) =>
+    new Observer({ protocol, byPort: options.byPort, seed })
+  );
+  const captures: CaptureRead[] = [];
+  for (const path of paths) {
+    const { source, sha256 } = hashedSource(path);
+    const [result] = await readConnections(source, {
+      onConnection: (connection) => {
+        for (const observer of observers) observer.add(connection);
+      },
+      allowTruncated: options.allowTruncated ?? false,
+      onProgress: (name, done) => options.onProgress?.(name, done),
+    });
+    for (const observer of observers) observer.endCapture();
+    captures.push({
+      name: plainName(path),
+      sha256: sha256(),
+      packets: result!.packets,
+      connections: result!.connections.connections,
+    });
+  }
+  const protocols = observers.map((observer, index): ProtocolLearned => {
+    const protocol = options.protocols[index]!;
+    const model = observer.observations().length === 0 ? undefined : learnModel(observer, {
+      protocol,
+      kind: options.kind,
+      ...(options.name === undefined ? {} : { name: options.name }),
+      ...(options.carrier === undefined ? {} : { carrier: options.carrier }),
+      captures,
+      seedNumber: options.seed,
+      seed,
+    });
+    return { protocol, model, captures: observer.captures, leftOut: observer.leftOut };
+  });
+  if (protocols.every(({ model }) => model === undefined)) {
+    throw new NothingToLearnError(
+      options.protocols.map(({ name }) => name).join(" or "),
+      protocols.length === 1 ? protocols[0]!.leftOut : new Map(),
+      paths.length,
+    );
+  }
+  return { captures, protocols };
+}
