@@ -1,0 +1,255 @@
+import { createHash, type Hash } from "node:crypto";
+import type {
+  ConnectionPlan,
+  CoverModel,
+  DataRequest,
+  EpisodePlan,
+  ModelDescription,
+  ModelRequest,
+  SessionPlan,
+} from "../../models/cover_model.ts";
+import { type Random, SeededRandom, substream } from "../../models/random.ts";
+import { Master, type MasterOptions } from "../../playback/master.ts";
+import { Slave, type SlaveOptions } from "../../playback/slave.ts";
+import type { TunnelStream } from "../../playback/stream.ts";
+import { ReliableTunnel } from "../../playback/tunnel.ts";
+import { VirtualClock } from "../../playback/virtual_clock.ts";
+import { type LinkModel, VirtualNetwork } from "../../playback/virtual_network.ts";
+import { WireLog } from "../../playback/wire_log.ts";
+
+/** What a {@linkcode TestModel} draws from. */
+export interface TestModelOptions {
+  layers?: boolean;
+  clientSizes?: [least: number, most: number];
+  serverSizes?: [least: number, most: number];
+  exchanges?: number;
+  think?: number;
+  digest?: string;
+  gap?: number | "close";
+}
+
+/** A model of every feature that plans have: records, leads, paddings, resets, empty responses. */
+export class TestModel implements CoverModel {
+  readonly description: ModelDescription;
+  readonly #options: Required<TestModelOptions>;
+
+  constructor(options: TestModelOptions = {}) {
+    this.#options = {
+      layers: true,
+      clientSizes: [60, 900],
+      serverSizes: [23, 40_000],
+      exchanges: 6,
+      think: 200,
+      digest: "0123456789abcdef".repeat(4),
+      gap: 700,
+      ...options,
+    };
+    this.description = {
+      name: "test",
+      kind: "test",
+      protocol: "test",
+      carrier: "tls",
+      digest: this.#options.digest,
+    };
+  }
+
+  session(random: Random): SessionPlan | undefined {
+    if (!this.#options.layers) return undefined;
+    return { pauses: Array.from({ length: 1 + random.integer(3) }, () => random.float() * 3000) };
+  }
+
+  episode(random: Random): EpisodePlan | undefined {
+    if (!this.#options.layers) return undefined;
+    return { starts: Array.from({ length: 1 + random.integer(4) }, () => random.float() * 100) };
+  }
+
+  connectionGap(): number | "close" {
+    return this.#options.gap;
+  }
+
+  connection(random: Random): ConnectionPlan {
+    const { clientSizes, serverSizes, think } = this.#options;
+    const between = ([least, most]: [number, number]) => least + random.integer(most - least + 1);
+    const message = (sizes: [number, number], lead: number): DataRequest => {
+      const size = between(sizes);
+      const first = 23 + random.integer(Math.max(1, size - 60));
+      return {
+        type: random.integer(8) === 0 ? "padding" : "data",
+        size,
+        time: random.integer(3) === 0 ? 0 : random.float() * think,
+        ...(random.integer(4) === 0 && size - first >= 23
+          ? { records: [first, size - first] }
+          : {}),
+        ...(lead > 0 && random.integer(4) === 0 ? { lead: 1 + random.integer(lead) } : {}),
+      };
+    };
+    const exchanges: ModelRequest[] = [];
+    let server = 0;
+    for (let i = 1 + random.integer(this.#options.exchanges); i > 0; i--) {
+      const request = message(clientSizes, server);
+      const response = Array.from({ length: random.integer(3) }, () => message(serverSizes, 0));
+      server = response.reduce((sum, { size }) => sum + size, 0);
+      exchanges.push({ request, response });
+    }
+    return {
+      exchanges,
+      close: {
+        by: random.integer(2) === 0 ? "client" : "server",
+        how: random.integer(5) === 0 ? "rst" : "fin",
+        time: random.float() * think,
+      },
+    };
+  }
+}
+
+/** Two ends over a virtual network. */
+export interface World {
+  clock: VirtualClock;
+  network: VirtualNetwork;
+  tunnels: { client: ReliableTunnel; server: ReliableTunnel };
+  master: Master;
+  slave: Slave;
+  logs: { client: WireLog; server: WireLog };
+  faults: unknown[];
+}
+
+/** What a {@linkcode makeWorld} is made of. */
+export interface WorldOptions {
+  model?: CoverModel;
+  models?: readonly CoverModel[];
+  link?: LinkModel;
+  seed?: number;
+  prefix?: { client: number; server: number };
+  master?: Partial<MasterOptions>;
+  slave?: Partial<SlaveOptions>;
+  /** Called for every dial; false lets it fail. */
+  mayDial?: () => boolean;
+}
+
+/** A master and a slave with real tunnels; proofs are zero bytes of the given lengths. */
+export function makeWorld(options: WorldOptions = {}): World {
+  const clock = new VirtualClock();
+  const network = new VirtualNetwork(clock, options.link ?? { delay: 15 });
+  const model = options.model ?? new TestModel();
+  const tunnels = {
+    client: new ReliableTunnel({ end: "client", clock }),
+    server: new ReliableTunnel({ end: "server", clock }),
+  };
+  const logs = { client: new WireLog(), server: new WireLog() };
+  const faults: unknown[] = [];
+  const { client, server } = options.prefix ?? { client: 16, server: 16 };
+  const slave = new Slave({
+    clock,
+    tunnel: tunnels.server,
+    models: options.models ?? [model],
+    onWire: logs.server.add,
+    onFault: (fault) => faults.push(fault.report.error),
+    ...options.slave,
+  });
+  const master = new Master({
+    clock,
+    tunnel: tunnels.client,
+    model,
+    seed: substream(new Uint8Array(32), "test", options.seed ?? 0),
+    minFirstPayload: client + 2,
+    onWire: logs.client.add,
+    onFault: (fault) => faults.push(fault.report.error),
+    dial: ({ session, serial, done, failed }) => {
+      if (options.mayDial?.() === false) {
+        clock.at(clock.now() + 10, () => failed(new Error("refused")));
+        return;
+      }
+      network.dial(
+        (connection) =>
+          done({
+            connection,
+            prefix: new Uint8Array(client).fill(1),
+            peerPrefix: server,
+            onPeerPrefix: (proof) => proof.every((byte) => byte === 2),
+          }),
+        (connection) =>
+          slave.accept(connection, {
+            session,
+            serial,
+            peerPrefix: client,
+            prefix: new Uint8Array(server).fill(2),
+          }),
+      );
+    },
+    ...options.master,
+  });
+  return { clock, network, tunnels, master, slave, logs, faults };
+}
+
+/** Random bytes of a known length for one direction, and what has arrived of the other's. */
+export class Pump {
+  readonly sent: Hash = createHash("sha256");
+  readonly received: Hash = createHash("sha256");
+  arrived = 0;
+  ended = false;
+  error: unknown;
+  readonly #stream: TunnelStream;
+  readonly #random: SeededRandom;
+  #left: number;
+  #rest = new Uint8Array(0);
+
+  constructor(stream: TunnelStream, bytes: number, seed: number) {
+    this.#stream = stream;
+    this.#left = bytes;
+    this.#random = new SeededRandom(substream(new Uint8Array(32), "pump", seed));
+    stream.opened.catch(() => {});
+    stream.closed.catch(() => {});
+    stream.onReadable = () => this.#read();
+    stream.onWritable = () => this.#write();
+    this.#write();
+    this.#read();
+  }
+
+  #read(): void {
+    try {
+      for (;;) {
+        const bytes = this.#stream.read();
+        if (bytes === undefined) return;
+        if (bytes === null) {
+          this.ended = true;
+          return;
+        }
+        this.arrived += bytes.length;
+        this.received.update(bytes);
+      }
+    } catch (error) {
+      this.error = error;
+    }
+  }
+
+  #write(): void {
+    try {
+      for (;;) {
+        if (this.#rest.length === 0) {
+          if (this.#left === 0) return this.#stream.end();
+          const words = new Uint32Array(1024);
+          for (let i = 0; i < words.length; i++) words[i] = this.#random.integer(2 ** 32);
+          this.#rest = new Uint8Array(words.buffer).subarray(0, Math.min(this.#left, 4096));
+          this.#left -= this.#rest.length;
+          this.sent.update(this.#rest);
+        }
+        const taken = this.#stream.write(this.#rest);
+        this.#rest = this.#rest.subarray(taken);
+        if (taken === 0) return;
+      }
+    } catch (error) {
+      this.error = error;
+    }
+  }
+}
+
+/** Carries `bytes` random bytes each way on a new stream. */
+export function pump(world: World, bytes: number, seed = 0): { here: Pump; there: () => Pump } {
+  let there: Pump | undefined;
+  world.tunnels.server.onStream = (stream) => {
+    stream.accept();
+    there = new Pump(stream, bytes, seed + 1000);
+  };
+  const here = new Pump(world.tunnels.client.open({ host: "example.com", port: 80 }), bytes, seed);
+  return { here, there: () => there! };
+}
