@@ -12,6 +12,10 @@ const COMMANDS: Record<
   string,
   { summary: string; load: () => Promise<{ command: () => Command }> }
 > = {
+  "attack": {
+    summary: "train an attack on real captures and let it judge cover",
+    load: () => import("./attack.ts"),
+  },
   "learn": {
     summary: "learn models of cover traffic from captures",
     load: () => import("./learn.ts"),

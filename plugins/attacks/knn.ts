@@ -16,8 +16,10 @@ const PARAMETERS = {
   k: { default: 0, min: 0, max: 1000, integer: true },
   /** Unknown where the nearest neighbour is farther than `t * m_k`; 0 has it tuned. */
   t: { default: 0, min: 0, max: 1e9 },
-  /** 1 takes the logarithms of the features. */
-  log: { default: 0, min: 0, max: 1, integer: true },
+  /** Share of held-out samples of known classes that tuning lets be unknown. */
+  falseUnknown: { default: 0.05, min: 0, max: 1 },
+  /** 1 takes the logarithms of the features, 0 the features as they are. */
+  log: { default: 1, min: 0, max: 1, integer: true },
   /** Least ratio of the smallest to the largest eigenvalue; 0 keeps every feature that varies. */
   eigen: { default: 0.001, min: 0, max: 1 },
 } as const;
@@ -146,13 +148,15 @@ interface Tuning {
  * Chooses `k` by the balanced accuracy of a cross-validation that splits no capture, and `t` by letting
  * each class in turn play the unknown one: nothing of it is in the training part, and `t` maximises the
  * mean of two shares, those of held-out samples of the other classes that are accepted and those of the
- * left-out class that are not. (Tuned on known classes alone `t` would only grow.)
+ * left-out class that are not, while at most `falseUnknown` of the former are turned away. (Tuned on known
+ * classes alone `t` would only grow.)
  */
 function tune(
   samples: LabelledSamples,
   rows: Rows,
   columns: readonly number[],
   seed: number,
+  falseUnknown: number,
 ): Tuning {
   const { labels } = samples;
   const classes = samples.labelNames.length;
@@ -206,7 +210,7 @@ function tune(
       }
     }
   }
-  const { t, score } = chooseThreshold(trials, classes);
+  const { t, score } = chooseThreshold(trials, classes, falseUnknown);
   return { k, t, notes: { ...notes, unknownBalancedAccuracy: score } };
 }
 
@@ -217,8 +221,12 @@ interface Trial {
   readonly ratio: number;
 }
 
-/** The `t` in the middle of the widest-scoring stretch of the balanced accuracy. */
-function chooseThreshold(trials: Trial[], classes: number): { t: number; score: number } {
+/** The `t` of the best balanced accuracy that turns away few enough of the known; the larger of equals. */
+function chooseThreshold(
+  trials: Trial[],
+  classes: number,
+  falseUnknown: number,
+): { t: number; score: number } {
   trials.sort((a, b) => a.ratio - b.ratio);
   // Each (unknown, own) pair is a cell; within the cell of an unknown class, flagged counts as right.
   const cells = new Float64Array(classes * classes);
@@ -227,6 +235,7 @@ function chooseThreshold(trials: Trial[], classes: number): { t: number; score: 
   const score = () => {
     let sum = 0;
     let counted = 0;
+    let kept = 0;
     for (let unknown = 0; unknown < classes; unknown++) {
       const mine = unknown * classes + unknown;
       let accepted = 0;
@@ -238,10 +247,11 @@ function chooseThreshold(trials: Trial[], classes: number): { t: number; score: 
         known++;
       }
       if (known === 0 || cells[mine] === 0) continue;
+      kept += accepted / known;
       sum += (accepted / known + 1 - under[mine]! / cells[mine]!) / 2;
       counted++;
     }
-    return counted === 0 ? 0 : sum / counted;
+    return kept >= (1 - falseUnknown) * counted ? sum / Math.max(1, counted) : -1;
   };
   let best = { t: 1, score: -1 };
   for (let i = 0; i < trials.length;) {
@@ -284,7 +294,8 @@ let trained: {
  * neighbours (weight 1/d); unknown where the nearest neighbour's distance `d_i > t * m_k`, with `m_k`
  * the largest distance of a training sample of the predicted class from that class's centroid.
  *
- * Parameters: `k`, `t` (tuned by cross-validation where 0), `log` and `eigen`. Anomaly is
+ * Parameters: `k`, `t` (tuned by cross-validation where 0), `falseUnknown`, `log` (without it heavy tails
+ * of sizes and durations rule the z-scores; the seed does not mention logarithms) and `eigen`. Anomaly is
  * `d_i / (t * m_k)`: above 1 is unknown.
  */
 const knn: AttackPlugin = {
@@ -300,7 +311,7 @@ const knn: AttackPlugin = {
     const name = (column: number) => samples.featureNames[column]!;
     const tuning = parameters.k > 0 && parameters.t > 0
       ? { k: parameters.k, t: parameters.t, notes: {} }
-      : tune(samples, rows, conditioning.columns, options.seed);
+      : tune(samples, rows, conditioning.columns, options.seed, parameters.falseUnknown);
     const k = parameters.k || tuning.k;
     const t = parameters.t || tuning.t;
     const scaler = fitScaler(rows, conditioning.columns);
