@@ -67,8 +67,8 @@ Deno.test("tls: a reset reaches the peer at once and drops what was queued", asy
   client.write(new Uint8Array(3));
   await atServer.waitFor(3);
   server.close("rst");
-  await atClient.closed;
-  await atServer.closed;
+  assert.equal(await atClient.closed, "rst");
+  assert.equal(await atServer.closed, "rst");
   assert.equal(server.queued, 0);
   client.write(new Uint8Array(9));
   client.close("rst");

@@ -12,13 +12,6 @@ export interface CarrierConnection extends CoverConnection {
   readonly remotePort: number;
   /** Gives bytes back, to be reported first to the listener that is set next. */
   unread(bytes: Uint8Array): void;
-  /**
-   * Stops reading from the socket: only for a peer that is not one of ours and sends faster than the
-   * decoy reads. Cover connections are never paused.
-   */
-  pause(): void;
-  /** Reads on. */
-  resume(): void;
 }
 
 /** A listening carrier. */

@@ -4,8 +4,9 @@
  * Measured with Deno 2.9.6: a write becomes one record of payload + 22 bytes; with `setNoDelay` and each
  * write waiting for the callback of the one before, one record is one segment (up to the segment size);
  * closing by FIN first sends a 24-byte alert (close_notify); a reset must go to the raw socket. A peer's
- * reset arrives here as an end without an error, so {@linkcode CloseReason} `fin` on reading means only
- * "nothing more will come": playback knows from its plan whether something is missing.
+ * reset arrives as an end without an error; the socket has lost its peer then, and that tells them apart.
+ * A TLS socket that was ever paused never reports its end, so none is: whoever cannot bound what a peer
+ * sends closes the connection instead.
  *
  * @module
  */
@@ -28,7 +29,7 @@ export const TLS_CLOSE_NOTIFY = 24;
 const HANDSHAKE_DEADLINE = 60_000;
 /** Milliseconds that we wait for the peer's end after our own. */
 const LINGER = 30_000;
-/** Bytes kept for a listener that is not there yet before reading stops. */
+/** Bytes kept for a listener that is not there yet before the connection is reset. */
 const EARLY_LIMIT = 65_536;
 
 type Chunk = Uint8Array<ArrayBufferLike>;
@@ -44,7 +45,6 @@ class TlsConnection implements CarrierConnection {
   #listener: CoverListener | undefined;
   #early: Chunk[] = [];
   #earlyBytes = 0;
-  #earlyPaused = false;
   #outbox: Chunk[] = [];
   #next = 0;
   #writing = false;
@@ -54,15 +54,24 @@ class TlsConnection implements CarrierConnection {
   #reported = false;
   #linger: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(raw: net.Socket, socket: tls.TLSSocket, readonly certificateDigest: Uint8Array) {
+  /** `id` is the client's port, at either end: the one that tells connections apart in a recording. */
+  constructor(
+    raw: net.Socket,
+    socket: tls.TLSSocket,
+    end: "client" | "server",
+    readonly certificateDigest: Uint8Array,
+  ) {
     this.#raw = raw;
     this.#socket = socket;
     this.localPort = raw.localPort ?? 0;
     this.remoteAddress = raw.remoteAddress ?? "";
     this.remotePort = raw.remotePort ?? 0;
-    this.id = String(this.localPort);
+    this.id = String(end === "client" ? this.localPort : this.remotePort);
     socket.on("data", (bytes: Chunk) => this.#received(bytes));
-    socket.on("end", () => this.#over("fin"));
+    socket.on(
+      "end",
+      () => this.#over(this.#closing === undefined && wasReset(raw) ? "rst" : "fin"),
+    );
     socket.on("error", (error: { code?: string }) => {
       this.#drop();
       this.#over(error.code === "ECONNRESET" || error.code === "EPIPE" ? "rst" : "error");
@@ -88,10 +97,6 @@ class TlsConnection implements CarrierConnection {
     const early = this.#early;
     this.#early = [];
     this.#earlyBytes = 0;
-    if (this.#earlyPaused) {
-      this.#earlyPaused = false;
-      this.#socket.resume();
-    }
     for (let i = 0; i < early.length; i++) {
       // A listener may hand the connection on while it is told of these bytes.
       if (this.#listener !== listener) {
@@ -135,14 +140,6 @@ class TlsConnection implements CarrierConnection {
     this.#earlyBytes += bytes.length;
   }
 
-  pause(): void {
-    this.#socket.pause();
-  }
-
-  resume(): void {
-    this.#socket.resume();
-  }
-
   #pump(): void {
     if (this.#writing) return;
     if (this.#next === this.#outbox.length) {
@@ -184,10 +181,7 @@ class TlsConnection implements CarrierConnection {
     }
     this.#early.push(bytes.slice());
     this.#earlyBytes += bytes.length;
-    if (this.#earlyBytes > EARLY_LIMIT && !this.#earlyPaused) {
-      this.#earlyPaused = true;
-      this.#socket.pause();
-    }
+    if (this.#earlyBytes > EARLY_LIMIT) this.close("rst");
   }
 
   #over(reason: CloseReason): void {
@@ -200,6 +194,12 @@ class TlsConnection implements CarrierConnection {
     this.#reported = true;
     this.#listener.onClose(this.#ended);
   }
+}
+
+/** Whether a socket whose end was read, and which has not been closed here, has no peer any more. */
+function wasReset(raw: net.Socket): boolean {
+  const handle = (raw as { _handle?: { getpeername?(out: object): number } })._handle;
+  return handle?.getpeername !== undefined && handle.getpeername({}) !== 0;
 }
 
 /** How a client recognises the server. */
@@ -273,7 +273,7 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
         settled = true;
         clearTimeout(deadline);
         socket.setNoDelay(true);
-        resolve(new TlsConnection(raw, socket, certificateDigest(der)));
+        resolve(new TlsConnection(raw, socket, "client", certificateDigest(der)));
       });
     });
   });
@@ -340,7 +340,7 @@ export function listenTls(
       socket.removeListener("error", failed);
       socket.removeListener("end", failed);
       socket.setNoDelay(true);
-      onConnection(new TlsConnection(raw, socket, identity.digest));
+      onConnection(new TlsConnection(raw, socket, "server", identity.digest));
     });
   });
   return new Promise((resolve, reject) => {

@@ -5,6 +5,8 @@ import type { DecoyPages } from "./decoy_page.ts";
 
 /** Bytes waiting for a slow stranger before the decoy is read no further. */
 const BACKLOG = 262_144;
+/** Bytes waiting for a decoy that does not take them before the stranger is cut off. */
+const UPLOAD_LIMIT = 8_388_608;
 
 /** The genuine server that strangers meet. */
 export interface Decoy {
@@ -87,7 +89,11 @@ export function guard(
   };
   const toDecoy = (bytes: Uint8Array) => {
     alive();
-    if (!socket.write(bytes.slice())) connection.pause();
+    socket.write(bytes.slice());
+    if (socket.writableLength > UPLOAD_LIMIT) {
+      connection.close("rst");
+      over();
+    }
   };
   alive();
 
@@ -130,7 +136,6 @@ export function guard(
     }
     if (connection.queued > BACKLOG) socket.pause();
   });
-  socket.on("drain", () => connection.resume());
   socket.on("end", () => {
     if (state === "over") return;
     decoyEnded = true;
