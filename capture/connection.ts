@@ -47,7 +47,10 @@ export interface Handshake {
   readonly end: "observed" | "estimated" | "unknown";
   /** Bytes of each side's stream that belong to the handshake, `[client, server]`. */
   readonly bytes: readonly [number, number];
-  /** Milliseconds from the connection's start to the last handshake byte seen. */
+  /**
+   * Milliseconds from the connection's start to the last handshake byte seen, tickets left aside: those
+   * arrive beside the first data.
+   */
   readonly duration: number;
   /** `"1.2"`, `"1.3"`, `"2.0"` (SSH) where it could be seen. */
   readonly version?: string;

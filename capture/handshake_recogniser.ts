@@ -27,6 +27,10 @@ export interface ConnectionView {
 export interface HandshakeEnd {
   /** Bytes of each side's stream that belong to the handshake, `[client, server]`. */
   readonly bytes: readonly [number, number];
+  /**
+   * The part of `bytes` that application data had to wait for, if less than all: tickets arrive beside it.
+   */
+  readonly blocking?: readonly [number, number];
   /** Protocol version, where it could be seen. */
   readonly version?: string;
 }

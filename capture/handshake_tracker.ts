@@ -128,12 +128,12 @@ function described(
   segments: SegmentTable,
   carrier: string,
   how: "observed" | "estimated",
-  { bytes, version }: HandshakeEnd,
+  { bytes, blocking = bytes, version }: HandshakeEnd,
 ): Handshake {
   let duration = 0;
   for (let row = 0; row < segments.length; row++) {
     const side = segments.side[row]!;
-    if (segments.offset[row]! < bytes[side as Side]) duration = segments.time[row]!;
+    if (segments.offset[row]! < blocking[side as Side]) duration = segments.time[row]!;
   }
   const handshake = { carrier, end: how, bytes, duration };
   return version === undefined ? handshake : { ...handshake, version };

@@ -39,7 +39,7 @@ export function estimateTlsHandshake(view: ConnectionView): HandshakeEnd | undef
       if (segments.offset[row]! > serverEnd || segments.acked[row]! > clientEnd) break;
       serverEnd += segments.size[row]!;
     }
-    return { bytes: [clientEnd, serverEnd], version: "1.3" };
+    return { bytes: [clientEnd, serverEnd], blocking: [clientEnd, s1.end], version: "1.3" };
   }
   if (s1.end <= 260 && isShortFinish(first)) return { bytes: [c2.start + first, s1.end] };
   const answer = s2?.sizes[0];

@@ -131,7 +131,7 @@ export class TlsStreamRecogniser implements StreamRecogniser {
     if (client.handshakeEnd < 0) return undefined;
     const bytes: readonly [number, number] = [client.handshakeEnd, server.handshakeEnd];
     const tickets = ticketBytes(view, this.#records, bytes);
-    return { bytes: [bytes[0], bytes[1] + tickets], version: "1.3" };
+    return { bytes: [bytes[0], bytes[1] + tickets], blocking: bytes, version: "1.3" };
   }
 
   #firstByte(side: Side, reader: RecordReader): void {

@@ -2,61 +2,88 @@ import type { RecordTable, SegmentTable } from "./connection.ts";
 import type { ConnectionView } from "./handshake_recogniser.ts";
 
 const APPLICATION_DATA = 23;
-/** Sizes on the wire between which a session ticket is expected. */
-const MIN_TICKET = 60;
+/** Sizes on the wire between which a record of tickets is expected. */
+const MIN_TICKET = 80;
 const MAX_TICKET = 2048;
 /** Tickets of one server differ at most by a cipher block. */
 const ALIKE = 16;
 const MAX_TICKETS = 8;
+
+/** Implicit TLS for protocols whose server greets: SMTP, FTP, IMAP, POP3. */
+const SERVER_FIRST_PORTS: ReadonlySet<number> = new Set([465, 990, 993, 995]);
 
 /**
  * Bytes of the session tickets that a TLS 1.3 server sends after the client's Finished; they look like
  * application data, and are told apart by the first rule that applies to the server's first records after
  * `handshake`:
  *
- * 1. Records sent before the server had acknowledged any client byte after the Finished: nothing had been
- *    asked yet. Not on ports where the server speaks first inside TLS.
- * 2. Two or more records in a row of 60 to 2048 bytes whose sizes differ by 16 at most (OpenSSL sends two).
+ * 1. Two or more records in a row of 80 to 2048 bytes whose sizes differ by 16 at most: OpenSSL sends two.
+ * 2. A first record of 80 to 2048 bytes, sent before the server had acknowledged any client byte after the
+ *    Finished: nothing had been asked yet. Not on ports where the server speaks first inside TLS.
+ * 3. A first record of 184 bytes, or of 376 to 632 in steps of 32, from a server whose encrypted flight was
+ *    a single record: rustls sends two equal tickets in one record, padded to cipher blocks.
+ * 4. HTTP/2: the client's first record has 46 to 130 bytes (preface and SETTINGS), and the server's first of
+ *    150 to 1400 shares its segment with the next, of at most 100 (SETTINGS).
  *
- * A single ticket that comes in one segment with the answer to a request that was sent along with the
- * Finished cannot be told from data, and counts as data.
+ * Another single ticket that comes together with the answer to a request cannot be told from data, and
+ * counts as data.
  */
 export function ticketBytes(
   view: ConnectionView,
   records: RecordTable,
   handshake: readonly [number, number],
 ): number {
-  const start = handshake[1];
+  const [clientStart, start] = handshake;
   const ends: number[] = [];
   const sizes: number[] = [];
+  let flight = 0;
+  let asked = 0;
   for (let row = 0; row < records.length && sizes.length <= MAX_TICKETS; row++) {
-    if (records.side[row] !== 1 || records.offset[row]! < start) continue;
-    if (records.type[row] !== APPLICATION_DATA) break;
-    sizes.push(records.size[row]!);
-    ends.push(records.offset[row]! + records.size[row]!);
+    if (records.type[row] !== APPLICATION_DATA) continue;
+    const offset = records.offset[row]!;
+    const size = records.size[row]!;
+    if (records.side[row] === 0) {
+      if (offset >= clientStart && asked === 0) asked = size;
+    } else if (offset < start) flight++;
+    else {
+      sizes.push(size);
+      ends.push(offset + size);
+    }
   }
-  let count = 0;
-  if (!SERVER_FIRST_PORTS.has(view.serverPort)) {
-    while (count < ends.length && ackedAt(view.segments, ends[count]! - 1) <= handshake[0]) count++;
-  }
-  if (count === 0) {
-    const first = sizes[0] ?? 0;
-    let run = 0;
-    while (run < sizes.length && Math.abs(sizes[run]! - first) <= ALIKE) run++;
-    if (run >= 2 && run <= MAX_TICKETS && first >= MIN_TICKET && first <= MAX_TICKET) count = run;
-  }
-  return count === 0 ? 0 : ends[count - 1]! - start;
+  const first = sizes[0];
+  if (first === undefined || first < MIN_TICKET || first > MAX_TICKET) return 0;
+
+  let alike = 1;
+  while (alike < sizes.length && Math.abs(sizes[alike]! - first) <= ALIKE) alike++;
+  if (alike >= 2 && alike <= MAX_TICKETS) return ends[alike - 1]! - start;
+
+  const serverFirst = SERVER_FIRST_PORTS.has(view.serverPort);
+  if (!serverFirst && ackedAt(view.segments, ends[0]! - 1) <= clientStart) return first;
+  if (flight === 1 && isRustls(first)) return first;
+  const second = sizes[1];
+  if (
+    second !== undefined && second <= 100 && first >= 150 && first <= 1400 && asked >= 46 &&
+    asked <= 130 && rowOf(view.segments, start) === rowOf(view.segments, ends[1]! - 1)
+  ) return first;
+  return 0;
 }
 
-/** Implicit TLS for protocols whose server greets: SMTP, FTP, IMAP, POP3. */
-const SERVER_FIRST_PORTS: ReadonlySet<number> = new Set([465, 990, 993, 995]);
+function isRustls(size: number): boolean {
+  return size === 184 || (size >= 376 && size <= 632 && (size - 376) % 32 === 0);
+}
 
-/** What the server had acknowledged when it sent the byte at `offset`. */
-function ackedAt(segments: SegmentTable, offset: number): number {
+/** The row that holds the server's byte at `offset`; -1 if none does. */
+function rowOf(segments: SegmentTable, offset: number): number {
   for (let row = 0; row < segments.length; row++) {
     if (segments.side[row] !== 1) continue;
     const start = segments.offset[row]!;
-    if (offset >= start && offset < start + segments.size[row]!) return segments.acked[row]!;
+    if (offset >= start && offset < start + segments.size[row]!) return row;
   }
-  return Infinity;
+  return -1;
+}
+
+/** What the server had acknowledged when it sent the byte at `offset`. */
+function ackedAt(segments: SegmentTable, offset: number): number {
+  const row = rowOf(segments, offset);
+  return row < 0 ? Infinity : segments.acked[row]!;
 }
