@@ -26,7 +26,16 @@ const ROOMS: Record<string, { imports: string[]; types?: string[] }> = {
   "plugins/host": { imports: ["base"], types: ["plugins"] },
   "plugins/attacks": { imports: ["base", "capture", "plugins"] },
   "evaluation": {
-    imports: ["base", "capture", "models", "plugins", "plugins/host", "playback", "lab"],
+    imports: [
+      "base",
+      "capture",
+      "models",
+      "plugins",
+      "plugins/attacks",
+      "plugins/host",
+      "playback",
+      "lab",
+    ],
     types: ["report"],
   },
   "report": {
