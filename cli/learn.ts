@@ -35,7 +35,7 @@ export function command(): Command {
     .argument("<file...>", "captures of real traffic")
     .addOption(new Option("--protocol <name>", "the protocol to learn").choices(NAMES))
     .addOption(
-      new Option("--model <kind>", "how the model draws").choices(Object.keys(LEARNERS))
+      new Option("--model <kind>", "how the model draws").choices([...LEARNERS.keys()])
         .default("conditional"),
     )
     .option("--out <path>", "the model file; a folder where several protocols are learned")

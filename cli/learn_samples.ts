@@ -21,7 +21,7 @@ async function run(): Promise<void> {
     const files = RUNS.map((run) =>
       fileURLToPath(new URL(`../samples/${protocol.name}/run-${run}.pcap.gz`, import.meta.url))
     );
-    for (const kind of Object.keys(LEARNERS)) {
+    for (const kind of LEARNERS.keys()) {
       const { protocols } = await learnFromCaptures(files, {
         protocols: [protocol],
         byPort: false,

@@ -126,7 +126,9 @@ export function parseModelFile(text: string, source = "model file"): ModelFile {
   if (version !== MODEL_VERSION) {
     throw new ModelFileError(
       source,
-      `model file version ${JSON.stringify(version) ?? "missing"}, this program reads version ` +
+      `model file version ${
+        JSON.stringify(version)?.slice(0, 40) ?? "missing"
+      }, this program reads version ` +
         `${MODEL_VERSION}: learn it again with deno task learn`,
     );
   }

@@ -12,17 +12,23 @@ export const LEARNER_VERSION = "1";
 /** The most bytes of a learned model's text: what a loader takes, and room to spare. */
 const MOST_BYTES = 900_000;
 
-/** How each kind of model is learned; the names are those of `--model`. */
-export const LEARNERS: Readonly<
-  Record<
-    string,
-    (
-      connections: readonly ObservedConnection[],
-      layers: ObservedLayers,
-      seed: Uint8Array,
-    ) => object
-  >
-> = { conditional: learnConditional, structural: learnStructural };
+/** How one kind of model is learned. */
+export interface Learner {
+  /** Makes the content of the model file; `seed` (32 bytes) decides where chance must. */
+  readonly learn: (
+    connections: readonly ObservedConnection[],
+    layers: ObservedLayers,
+    seed: Uint8Array,
+  ) => object;
+  /** Most exchanges that fit a file of this kind; connections beyond are left to chance. */
+  readonly mostExchanges: number;
+}
+
+/** The kinds of model that can be learned; the names are those of `--model`. */
+export const LEARNERS: ReadonlyMap<string, Learner> = new Map([
+  ["conditional", { learn: learnConditional, mostExchanges: 10_000 }],
+  ["structural", { learn: learnStructural, mostExchanges: Infinity }],
+]);
 
 /** Nothing in the captures can be learned from: says what was there instead. */
 export class NothingToLearnError extends UserError {
@@ -87,6 +93,15 @@ export interface LearnedModel {
   readonly dropped: number;
 }
 
+/** How many connections, at least one, have no more exchanges than `most` together. */
+function fitting(connections: readonly ObservedConnection[], most: number): number {
+  let exchanges = 0;
+  const over = connections.findIndex((connection) =>
+    (exchanges += connection.exchanges.length) > most
+  );
+  return over < 0 ? connections.length : Math.max(1, over);
+}
+
 function day(time: number | undefined): string | null {
   return time === undefined || !Number.isFinite(time) || Math.abs(time) > 8e15
     ? null
@@ -114,8 +129,9 @@ export function learnModel(observer: Observer, options: LearnOptions): LearnedMo
     throw new NothingToLearnError(protocol.name, observer.leftOut, captures.length);
   }
   const layers = observer.timeline.observed();
-  const learner = LEARNERS[kind]!;
-  for (let keep = observations.length;;) {
+  const learner = LEARNERS.get(kind);
+  if (learner === undefined) throw new RangeError(`no learner for models of kind ${kind}`);
+  for (let keep = fitting(observations, learner.mostExchanges);;) {
     const kept = observations.slice(0, keep);
     const file: ModelFile = {
       schema: "trafficmimic-model",
@@ -143,7 +159,7 @@ export function learnModel(observer: Observer, options: LearnOptions): LearnedMo
             .filter(([, count]) => count > 0).sort(([a], [b]) => a < b ? -1 : 1),
         ),
       },
-      content: learner(kept, layers, options.seed),
+      content: learner.learn(kept, layers, options.seed),
     };
     const { text, digest } = serialiseModel(file);
     if (text.length <= MOST_BYTES || keep === 1) {

@@ -85,8 +85,9 @@ function columnsOf(states: readonly State[]): Float64Array[] {
 
 /**
  * For each state the numbers of the {@linkcode NEIGHBOURS} nearest, itself first. Only those at about
- * the same position compete: exactly the same for the first four, within a quarter of it later. Ties
- * are broken by `seed`, so that no capture is preferred.
+ * the same position compete, exactly the same for the first four and within a quarter of it later; and
+ * likewise only those with about as many exchanges still to come, so that connections end as they did.
+ * Ties are broken by `seed`, so that no capture is preferred.
  */
 function neighboursOf(states: readonly State[], count: number, seed: Uint8Array): number[][] {
   const columns = columnsOf(states);
@@ -99,7 +100,7 @@ function neighboursOf(states: readonly State[], count: number, seed: Uint8Array)
   let to = 0;
   const neighbours: number[][] = [];
   for (const index of order) {
-    const { position } = states[index]!;
+    const { position, remaining } = states[index]!;
     const reach = Math.floor(position / 4);
     while (states[order[from]!]!.position < position - reach) from++;
     while (to < order.length && states[order[to]!]!.position <= position + reach) to++;
@@ -107,9 +108,14 @@ function neighboursOf(states: readonly State[], count: number, seed: Uint8Array)
     const distances: number[] = [];
     for (let at = from; at < to; at++) {
       const other = order[at]!;
+      if (Math.abs(states[other]!.remaining - remaining) > Math.floor(remaining / 4)) continue;
       let distance = other === index ? -1 : tie[other]!;
-      for (const column of columns) distance += (column[other]! - column[index]!) ** 2;
-      if (nearest.length === count && distance >= distances[count - 1]!) continue;
+      const most = nearest.length === count ? distances[count - 1]! : Infinity;
+      for (const column of columns) {
+        distance += (column[other]! - column[index]!) ** 2;
+        if (distance >= most) break;
+      }
+      if (distance >= most) continue;
       let place = nearest.length === count ? count - 1 : nearest.length;
       while (place > 0 && distances[place - 1]! > distance) {
         nearest[place] = nearest[place - 1]!;
