@@ -1,0 +1,88 @@
+import { UserError } from "../base/mod.ts";
+
+/** The laboratory cannot run here; the message has one line for each thing that is missing. */
+export class LabNeeds extends UserError {
+  /** `missing`: one clear line each. */
+  constructor(readonly missing: readonly string[]) {
+    super(missing.join("\nerror: "));
+  }
+}
+
+/** Traffic that the laboratory can record. */
+export type LabProtocol = "https" | "ssh" | "smtp";
+
+/** Every {@linkcode LabProtocol}. */
+export const LAB_PROTOCOLS: readonly LabProtocol[] = ["https", "ssh", "smtp"];
+
+const PACKAGES: Record<string, string> = {
+  ip: "iproute2",
+  ss: "iproute2",
+  tcpdump: "tcpdump",
+  openssl: "openssl",
+  nginx: "nginx-light",
+  chromium: "chromium",
+  sshd: "openssh-server",
+  ssh: "openssh-client",
+  scp: "openssh-client",
+  sftp: "openssh-client",
+  "ssh-keygen": "openssh-client",
+  postfix: "postfix",
+  swaks: "swaks",
+  curl: "curl",
+};
+
+const FOR_LINK = ["ip", "ss"];
+const FOR_RECORDING = [...FOR_LINK, "tcpdump"];
+const FOR_PROTOCOL: Record<LabProtocol, readonly string[]> = {
+  https: ["nginx", "openssl", "chromium"],
+  ssh: ["sshd", "ssh", "scp", "sftp", "ssh-keygen"],
+  smtp: ["postfix", "swaks", "curl", "openssl"],
+};
+
+const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/** Where a program is installed; undefined if it is not. */
+export async function findProgram(name: string): Promise<string | undefined> {
+  for (const folder of FOLDERS) {
+    try {
+      if ((await Deno.stat(`${folder}/${name}`)).isFile) return `${folder}/${name}`;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** Whether this process may make network namespaces: CAP_NET_ADMIN and CAP_SYS_ADMIN (root has both). */
+export async function mayMakeNamespaces(): Promise<boolean> {
+  const status = await Deno.readTextFile("/proc/self/status").catch(() => "");
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
+  return (effective >> 12n & 1n) === 1n && (effective >> 21n & 1n) === 1n;
+}
+
+/**
+ * What is missing for a recording of `protocols` (or, with none, for a link and tcpdump alone): one
+ * line each, empty if nothing is.
+ */
+export async function missingFor(protocols: readonly LabProtocol[]): Promise<string[]> {
+  const missing: string[] = [];
+  if (Deno.build.os !== "linux") return ["the laboratory needs Linux: use the samples that ship"];
+  if (!await mayMakeNamespaces()) {
+    missing.push(
+      "the laboratory makes network namespaces: run it as root (it needs CAP_NET_ADMIN and CAP_SYS_ADMIN)",
+    );
+  }
+  const programs = new Set([...FOR_RECORDING, ...protocols.flatMap((name) => FOR_PROTOCOL[name])]);
+  for (const program of programs) {
+    if (await findProgram(program) === undefined) {
+      missing.push(`${program} is missing: apt-get install ${PACKAGES[program]}`);
+    }
+  }
+  return missing;
+}
+
+/** Throws {@linkcode LabNeeds} if anything that `protocols` need is missing. */
+export async function demand(protocols: readonly LabProtocol[]): Promise<void> {
+  const missing = await missingFor(protocols);
+  if (missing.length > 0) throw new LabNeeds(missing);
+}

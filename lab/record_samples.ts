@@ -1,0 +1,130 @@
+import { createHash } from "node:crypto";
+import { readConnections } from "../capture/mod.ts";
+import { UserError, writeFileAtomically } from "../base/mod.ts";
+import { temporaryPrefix } from "./leftovers.ts";
+import { LAB_LINK, type LinkProfile } from "./link_profile.ts";
+import type { LabProtocol } from "./needs.ts";
+import { recordRun, type RunReport } from "./record.ts";
+import { scrub, type ScrubReport } from "./scrub.ts";
+import { versionsFor } from "./versions.ts";
+
+/** What is known about one sample: how it came about, what it holds, and its digest. */
+export interface SampleProvenance {
+  /** File, relative to the folder of PROVENANCE.json. */
+  readonly file: string;
+  /** SHA-256 of the file. */
+  readonly sha256: string;
+  /** Bytes of the file. */
+  readonly bytes: number;
+  /** Whole connections in it. */
+  readonly connections: number;
+  /** How it was recorded. */
+  readonly run: RunReport;
+  /** How it was scrubbed. */
+  readonly scrubbed: ScrubReport;
+  /** Programs and their versions. */
+  readonly programs: Readonly<Record<string, string>>;
+  /** The link. */
+  readonly link: LinkProfile;
+}
+
+/** PROVENANCE.json. */
+export interface Provenance {
+  /** Version of this format. */
+  readonly schema: 1;
+  /** One entry a sample, sorted by file. */
+  readonly samples: readonly SampleProvenance[];
+}
+
+/** What to record. */
+export interface SamplesOptions {
+  /** What users do. */
+  readonly protocol: LabProtocol;
+  /** How many runs, each with servers, clients and a seed of its own. */
+  readonly runs: number;
+  /** Number of the first run (default 1). */
+  readonly first?: number;
+  /** Folder: runs go to `<out>/<protocol>/run-<k>.pcap.gz`. */
+  readonly out: string;
+  /** Seed; run k uses `<seed>/<k>`. */
+  readonly seed: string;
+  /** Milliseconds for which users begin new things in a run. */
+  readonly milliseconds?: number;
+  /** Called before each run. */
+  readonly onRun?: (done: number, total: number) => void;
+}
+
+/** A run went wrong in a way that would make a bad sample. */
+export class BadRun extends UserError {}
+
+async function readProvenance(path: string): Promise<Provenance> {
+  try {
+    return JSON.parse(await Deno.readTextFile(path)) as Provenance;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { schema: 1, samples: [] };
+    throw error;
+  }
+}
+
+async function recordOne(options: SamplesOptions, k: number): Promise<SampleProvenance> {
+  const { protocol, out, milliseconds } = options;
+  const file = `${protocol}/run-${k}.pcap.gz`;
+  const raw = await Deno.makeTempFile({ prefix: temporaryPrefix(), suffix: ".pcap" });
+  try {
+    const run = await recordRun({
+      protocol,
+      path: raw,
+      seed: `${options.seed}/${k}`,
+      ...(milliseconds === undefined ? {} : { milliseconds }),
+    });
+    if (run.packets.dropped > 0) {
+      throw new BadRun(`${file}: tcpdump dropped ${run.packets.dropped} packets: try again`);
+    }
+    const failed = Object.entries(run.did).filter(([what]) => what.endsWith("failed"));
+    if (failed.length > 0) {
+      throw new BadRun(`${file}: ${failed.map(([what, n]) => `${n} ${what}`).join(", ")}`);
+    }
+    await Deno.mkdir(`${out}/${protocol}`, { recursive: true });
+    const scrubbed = await scrub(raw, `${out}/${file}`);
+    let connections = 0;
+    await readConnections(`${out}/${file}`, {
+      onConnection: ({ start, end }) => {
+        if (start === "syn" && (end.how === "fin" || end.how === "rst")) connections++;
+      },
+    });
+    const bytes = await Deno.readFile(`${out}/${file}`);
+    return {
+      file,
+      sha256: createHash("sha256").update(bytes).digest("hex"),
+      bytes: bytes.length,
+      connections,
+      run,
+      scrubbed,
+      programs: await versionsFor(protocol),
+      link: LAB_LINK,
+    };
+  } finally {
+    await Deno.remove(raw).catch(() => {});
+  }
+}
+
+/**
+ * Records runs, scrubs them, and writes them with their provenance: PROVENANCE.json in the same folder
+ * keeps its entries about other files. All runs are drawn from one workload distribution.
+ */
+export async function recordSamples(options: SamplesOptions): Promise<SampleProvenance[]> {
+  const first = options.first ?? 1;
+  const recorded: SampleProvenance[] = [];
+  for (let k = first; k < first + options.runs; k++) {
+    options.onRun?.(k - first, options.runs);
+    const sample = await recordOne(options, k);
+    recorded.push(sample);
+    const path = `${options.out}/PROVENANCE.json`;
+    const before = (await readProvenance(path)).samples.filter(({ file }) => file !== sample.file);
+    const samples = [...before, sample].sort((a, b) => a.file < b.file ? -1 : 1);
+    const provenance: Provenance = { schema: 1, samples };
+    await writeFileAtomically(path, `${JSON.stringify(provenance, undefined, 2)}\n`);
+  }
+  options.onRun?.(options.runs, options.runs);
+  return recorded;
+}
