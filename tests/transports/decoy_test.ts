@@ -64,7 +64,7 @@ async function direct(decoy: Decoy, request: Uint8Array): Promise<string> {
 Deno.test("decoy: whoever does not prove the secret gets the decoy's own answers", async () => {
   const decoy = startBuiltInDecoy(makeDecoyPages());
   const server = await guarded(decoy);
-  const hello = helloProof(secret, identity.digest).first;
+  const hello = helloProof(secret, identity.digest, 0, 0).first;
   const probes: Uint8Array[] = [
     bytes("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
     bytes("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
@@ -73,8 +73,8 @@ Deno.test("decoy: whoever does not prove the secret gets the decoy's own answers
     bytes("no such protocol\r\n\r\n"),
     new Uint8Array(200).fill(7),
     new Uint8Array([0]),
-    helloProof(newSecret(), identity.digest).first,
-    helloProof(secret, new Uint8Array(32)).first,
+    helloProof(newSecret(), identity.digest, 0, 0).first,
+    helloProof(secret, new Uint8Array(32), 0, 0).first,
     hello.subarray(0, 35),
     hello.subarray(0, 4),
   ];
@@ -96,7 +96,7 @@ Deno.test("decoy: a proof ends it, and the bytes after the proof are kept", asyn
   const server = await guarded(startBuiltInDecoy(makeDecoyPages()));
   const connection = await server.connect();
   const seen = new Collector(connection);
-  connection.write(new Uint8Array([...helloProof(secret, identity.digest).first, 1, 2, 3]));
+  connection.write(new Uint8Array([...helloProof(secret, identity.digest, 0, 0).first, 1, 2, 3]));
   while (server.proven.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   const atServer = new Collector(server.proven[0]!);
   assert.deepEqual([...await atServer.waitFor(3)], [1, 2, 3]);
@@ -123,7 +123,7 @@ Deno.test("decoy: it is there from accept on, and its closing is mirrored", asyn
   const greeting = await listener.accept();
   await greeting.write(bytes("220 hello\r\n"));
   await second.waitFor(11);
-  const hello = helloProof(secret, identity.digest).first;
+  const hello = helloProof(secret, identity.digest, 0, 0).first;
   late.write(hello);
   const buffer = new Uint8Array(100);
   assert.equal(await greeting.read(buffer), hello.length);

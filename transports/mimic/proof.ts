@@ -6,8 +6,11 @@
  * | bytes | who | when |
  * |---|---|---|
  * | key id (4), nonce (16), MAC (16) | tm-client | first connection of a tunnel: a hello |
- * | token (16) | tm-client | every later connection: single use, names (session, serial) |
+ * | token (16) | tm-client | every later connection: single use |
  * | answer (16) | tm-server | first bytes of each connection's other direction |
+ *
+ * Both are made over the connection's session and serial number, which they name without carrying them:
+ * the server tries the few that a tunnel can begin with, and expects the tokens of those that can follow.
  *
  * A hello or token lies whole in the client's first record, so the server never waits for more of it:
  * what does not start with one belongs to the decoy at once, and no number of bytes makes it hesitate.
@@ -31,8 +34,18 @@ export const TOKEN_LENGTH = 16;
 /** Bytes of the server's answer. */
 export const ANSWER_LENGTH = 16;
 
+/** Sessions that one tunnel may play at once. */
+export const MAX_SESSIONS = 16;
+/** How far a session's serial numbers may run ahead of the highest that was redeemed. */
+export const TOKEN_WINDOW = 32;
+
+/** How many connections of a session that has not begun are expected. */
+const FIRST_WINDOW = 8;
+/** Sessions of one tunnel whose tokens are kept; those not heard of for longest go first. */
+const MAX_SHELF = 64;
 const KEY_ID_LENGTH = 4;
 const NONCE_LENGTH = 16;
+const MAC_AT = KEY_ID_LENGTH + NONCE_LENGTH;
 const VERSION = "TrafficMimic 1";
 
 /** A secret in a line or a file that is not one. */
@@ -100,30 +113,42 @@ export interface ClientProof {
 }
 
 /**
- * The proof of a tunnel's first connection.
+ * The proof of a tunnel's first connection, which is `serial` of `session`.
  *
  * @example
  * ```ts
  * import { helloProof, judgeHello, newSecret, tunnelKeys } from "./proof.ts";
- * const [secret, certificate, nonce] = [newSecret(), new Uint8Array(32), new Uint8Array(16)];
- * const client = helloProof(secret, certificate, nonce);
+ * const [secret, certificate] = [newSecret(), new Uint8Array(32)];
+ * const client = helloProof(secret, certificate, 0, 0);
  * const server = judgeHello(client.first, certificate, [secret]);
  * if (server === undefined) throw new Error("the same secret is recognised");
  * if (judgeHello(client.first, certificate, [newSecret()]) !== undefined) throw new Error("another");
- * if (tunnelKeys(secret, nonce).tunnelId !== tunnelKeys(secret, server.nonce).tunnelId) throw new Error();
+ * const ids = [client, server].map(({ nonce }) => tunnelKeys(secret, nonce).tunnelId);
+ * if (ids[0] !== ids[1]) throw new Error("both ends derive the same tunnel");
  * ```
  */
 export function helloProof(
   secret: Uint8Array,
   certificateDigest: Uint8Array,
+  session: number,
+  serial: number,
   nonce: Uint8Array = randomBytes(NONCE_LENGTH),
 ): ClientProof & { readonly nonce: Uint8Array } {
   if (nonce.length !== NONCE_LENGTH) throw new RangeError(`a nonce has ${NONCE_LENGTH} bytes`);
+  const name = connectionName(session, serial);
   const first = new Uint8Array(HELLO_LENGTH);
   first.set(keyId(secret));
   first.set(nonce, KEY_ID_LENGTH);
-  first.set(mac(secret, "client hello", certificateDigest, nonce), KEY_ID_LENGTH + NONCE_LENGTH);
-  return { first, nonce, answer: mac(secret, "server hello", certificateDigest, nonce) };
+  first.set(mac(secret, "client hello", certificateDigest, nonce, name), MAC_AT);
+  return { first, nonce, answer: mac(secret, "server hello", certificateDigest, nonce, name) };
+}
+
+function connectionName(session: number, serial: number): Uint8Array {
+  const name = new Uint8Array(8);
+  const view = new DataView(name.buffer);
+  view.setUint32(0, session);
+  view.setUint32(4, serial);
+  return name;
 }
 
 /** The proof of a later connection of a tunnel. */
@@ -133,10 +158,7 @@ export function tokenProof(
   session: number,
   serial: number,
 ): ClientProof {
-  const name = new Uint8Array(8);
-  const view = new DataView(name.buffer);
-  view.setUint32(0, session);
-  view.setUint32(4, serial);
+  const name = connectionName(session, serial);
   return {
     first: mac(resumeKey, "client token", certificateDigest, name),
     answer: mac(resumeKey, "server token", certificateDigest, name),
@@ -149,13 +171,20 @@ export interface JudgedHello {
   readonly user: number;
   /** The hello's nonce. */
   readonly nonce: Uint8Array;
+  /** The session of the connection. */
+  readonly session: number;
+  /** The serial number of the connection in its session. */
+  readonly serial: number;
   /** What the server answers. */
   readonly answer: Uint8Array;
 }
 
+/** The highest serial number that a tunnel can begin with: those before it were lost. */
+const LAST_FIRST_SERIAL = 31;
+
 /**
- * Whether `bytes` start with a hello made with one of `secrets` for this certificate. Every secret is
- * tried, each compared in constant time. Replays are the caller's to refuse ({@linkcode ReplayCache}).
+ * Whether `bytes` start with a hello made with one of `secrets` for this certificate. Comparison is in
+ * constant time. Replays are the caller's to refuse ({@linkcode ReplayCache}).
  */
 export function judgeHello(
   bytes: Uint8Array,
@@ -163,15 +192,21 @@ export function judgeHello(
   secrets: readonly Uint8Array[],
 ): JudgedHello | undefined {
   if (bytes.length < HELLO_LENGTH) return undefined;
-  const nonce = bytes.slice(KEY_ID_LENGTH, KEY_ID_LENGTH + NONCE_LENGTH);
-  let judged: JudgedHello | undefined;
+  const nonce = bytes.slice(KEY_ID_LENGTH, MAC_AT);
+  const seen = bytes.subarray(MAC_AT, HELLO_LENGTH);
   for (const [user, secret] of secrets.entries()) {
-    const expected = helloProof(secret, certificateDigest, nonce);
-    if (timingSafeEqual(bytes.subarray(0, HELLO_LENGTH), expected.first)) {
-      judged = { user, nonce, answer: expected.answer };
+    if (!timingSafeEqual(bytes.subarray(0, KEY_ID_LENGTH), keyId(secret))) continue;
+    for (let serial = 0; serial <= LAST_FIRST_SERIAL; serial++) {
+      for (let session = 0; session < MAX_SESSIONS; session++) {
+        const name = connectionName(session, serial);
+        if (timingSafeEqual(seen, mac(secret, "client hello", certificateDigest, nonce, name))) {
+          const answer = mac(secret, "server hello", certificateDigest, nonce, name);
+          return { user, nonce, session, serial, answer };
+        }
+      }
     }
   }
-  return judged;
+  return undefined;
 }
 
 /** Remembers the nonces of the last `limit` hellos: one that comes again is a replay. */
@@ -204,11 +239,6 @@ export class ReplayCache {
   }
 }
 
-/** Sessions that one tunnel may play at once: the tokens of each are expected from the start. */
-export const MAX_SESSIONS = 16;
-/** How far a session's serial numbers may run ahead of the highest that was redeemed. */
-export const TOKEN_WINDOW = 32;
-
 /** A token that was expected. */
 export interface RedeemedToken<Tunnel> {
   /** The tunnel that it belongs to. */
@@ -225,95 +255,119 @@ interface Expected<Tunnel> extends RedeemedToken<Tunnel> {
   readonly token: Uint8Array;
 }
 
+interface SessionTokens {
+  /** The first serial number whose token has not been made yet. */
+  made: number;
+  /** Names of the tokens that are out, by serial number, oldest first. */
+  readonly out: Map<number, string>;
+}
+
 interface Shelf {
   readonly resumeKey: Uint8Array;
   readonly certificateDigest: Uint8Array;
-  /** Of each session, the first serial number whose token has not been made yet. */
-  readonly made: number[];
-  /** Names of the tokens that are out, oldest first, by session. */
-  readonly out: Map<number, string>[];
+  /** The sessions whose tokens are out, those heard of last at the end. */
+  readonly sessions: Map<number, SessionTokens>;
 }
 
 /**
- * The tokens that a server expects next, of all its tunnels: {@linkcode TOKEN_WINDOW} for each session.
- * Each is redeemed once. They are found by their first half, then compared whole in constant time.
+ * The tokens that a server expects next, of all its tunnels: {@linkcode TOKEN_WINDOW} for each session
+ * that has begun, fewer for those that can begin next. Each is redeemed once. They are found by their
+ * first half, then compared whole in constant time.
+ *
+ * A tunnel of N sessions at once begins with sessions 0 to N-1; session s is followed by s+N.
  */
 export class TokenBook<Tunnel extends object> {
   readonly #expected = new Map<string, Expected<Tunnel>>();
   readonly #shelves = new Map<Tunnel, Shelf>();
+  readonly #sessionsOf: (tunnel: Tunnel) => number | undefined;
+
+  /** `sessionsOf` says how many sessions a tunnel plays at once, as soon as that is known. */
+  constructor(sessionsOf: (tunnel: Tunnel) => number | undefined = () => undefined) {
+    this.#sessionsOf = sessionsOf;
+  }
 
   /** Tokens that are out. */
   get size(): number {
     return this.#expected.size;
   }
 
-  /** Expects the tokens of a tunnel from now on. */
-  add(tunnel: Tunnel, resumeKey: Uint8Array, certificateDigest: Uint8Array): void {
-    const shelf: Shelf = {
-      resumeKey,
-      certificateDigest,
-      made: new Array<number>(MAX_SESSIONS).fill(0),
-      out: Array.from({ length: MAX_SESSIONS }, () => new Map<number, string>()),
-    };
+  /** Expects the tokens of a tunnel whose first connection came by hello. */
+  add(
+    tunnel: Tunnel,
+    resumeKey: Uint8Array,
+    certificateDigest: Uint8Array,
+    { session, serial }: { readonly session: number; readonly serial: number },
+  ): void {
+    const shelf: Shelf = { resumeKey, certificateDigest, sessions: new Map() };
     this.#shelves.set(tunnel, shelf);
-    for (let session = 0; session < MAX_SESSIONS; session++) {
-      this.#make(tunnel, shelf, session, TOKEN_WINDOW);
+    for (let other = 0; other < MAX_SESSIONS; other++) {
+      this.#expect(tunnel, shelf, other, FIRST_WINDOW);
     }
+    this.#used(tunnel, shelf, session, serial);
   }
 
   /** Forgets a tunnel and its tokens. */
   remove(tunnel: Tunnel): void {
     const shelf = this.#shelves.get(tunnel);
     if (shelf === undefined) return;
-    for (const out of shelf.out) for (const name of out.values()) this.#expected.delete(name);
+    for (const tokens of shelf.sessions.values()) this.#forget(tokens);
     this.#shelves.delete(tunnel);
   }
 
   /** The connection that `bytes` start with the token of, if that was expected; it is then used up. */
   redeem(bytes: Uint8Array): RedeemedToken<Tunnel> | undefined {
     if (bytes.length < TOKEN_LENGTH) return undefined;
-    const name = nameOf(bytes);
-    const expected = this.#expected.get(name);
+    const expected = this.#expected.get(nameOf(bytes));
     if (expected === undefined) return undefined;
     if (!timingSafeEqual(bytes.subarray(0, TOKEN_LENGTH), expected.token)) return undefined;
-    this.#use(expected.tunnel, expected.session, expected.serial);
+    const { tunnel, session, serial } = expected;
+    this.#used(tunnel, this.#shelves.get(tunnel)!, session, serial);
     return expected;
   }
 
-  /** Marks a connection's token as used: the one of a tunnel's first connection, which came by hello. */
-  use(tunnel: Tunnel, session: number, serial: number): void {
-    this.#use(tunnel, session, serial);
-  }
-
-  #use(tunnel: Tunnel, session: number, serial: number): void {
-    const shelf = this.#shelves.get(tunnel);
-    const out = shelf?.out[session];
-    if (shelf === undefined || out === undefined) return;
-    const name = out.get(serial);
-    if (name !== undefined) this.#expected.delete(name);
-    out.delete(serial);
-    this.#make(tunnel, shelf, session, serial + 1 + TOKEN_WINDOW);
+  #used(tunnel: Tunnel, shelf: Shelf, session: number, serial: number): void {
+    const tokens = this.#expect(tunnel, shelf, session, serial + 1 + TOKEN_WINDOW);
     // A connection that died on its way leaves its token behind: forget those far behind.
-    for (const [old, oldName] of out) {
-      if (old >= serial - TOKEN_WINDOW) break;
-      out.delete(old);
-      this.#expected.delete(oldName);
+    for (const [old, name] of tokens.out) {
+      if (old > serial - TOKEN_WINDOW && old !== serial) {
+        if (old > serial) break;
+        continue;
+      }
+      tokens.out.delete(old);
+      this.#expected.delete(name);
+    }
+    const stride = this.#sessionsOf(tunnel);
+    if (stride !== undefined) {
+      this.#expect(tunnel, shelf, session + stride, FIRST_WINDOW);
+      const before = shelf.sessions.get(session - stride);
+      if (before !== undefined) this.#forget(before);
+      shelf.sessions.delete(session - stride);
+    }
+    for (const [oldest, left] of shelf.sessions) {
+      if (shelf.sessions.size <= MAX_SHELF) break;
+      this.#forget(left);
+      shelf.sessions.delete(oldest);
     }
   }
 
-  #make(tunnel: Tunnel, shelf: Shelf, session: number, end: number): void {
-    for (let serial = shelf.made[session]!; serial < end; serial++) {
-      const { first, answer } = tokenProof(
-        shelf.resumeKey,
-        shelf.certificateDigest,
-        session,
-        serial,
-      );
+  /** Makes a session's tokens below `end` that have not been made, and moves it to the end. */
+  #expect(tunnel: Tunnel, shelf: Shelf, session: number, end: number): SessionTokens {
+    const tokens = shelf.sessions.get(session) ?? { made: 0, out: new Map() };
+    shelf.sessions.delete(session);
+    shelf.sessions.set(session, tokens);
+    const { resumeKey, certificateDigest } = shelf;
+    for (let serial = tokens.made; serial < end; serial++) {
+      const { first, answer } = tokenProof(resumeKey, certificateDigest, session, serial);
       const name = nameOf(first);
       this.#expected.set(name, { tunnel, session, serial, answer, token: first });
-      shelf.out[session]!.set(serial, name);
+      tokens.out.set(serial, name);
     }
-    shelf.made[session] = Math.max(shelf.made[session]!, end);
+    tokens.made = Math.max(tokens.made, end);
+    return tokens;
+  }
+
+  #forget(tokens: SessionTokens): void {
+    for (const name of tokens.out.values()) this.#expected.delete(name);
   }
 }
 
@@ -321,27 +375,7 @@ function nameOf(token: Uint8Array): string {
   return Buffer.from(token.buffer, token.byteOffset, 8).toString("latin1");
 }
 
-/** Compares the server's answer with what it must be, as its bytes come in. */
-export class AnswerReader {
-  readonly #expected: Uint8Array;
-  readonly #seen = new Uint8Array(ANSWER_LENGTH);
-  #length = 0;
-
-  /** Expects `answer`. */
-  constructor(answer: Uint8Array) {
-    this.#expected = answer;
-  }
-
-  /**
-   * Takes bytes from the server. Returns what follows the answer once it has come and is right, `more`
-   * until then, `wrong` if it is not the one expected.
-   */
-  take(bytes: Uint8Array): Uint8Array | "more" | "wrong" {
-    const part = bytes.subarray(0, ANSWER_LENGTH - this.#length);
-    this.#seen.set(part, this.#length);
-    this.#length += part.length;
-    if (this.#length < ANSWER_LENGTH) return "more";
-    if (!timingSafeEqual(this.#seen, this.#expected)) return "wrong";
-    return bytes.subarray(part.length);
-  }
+/** Whether the server's first bytes are the answer expected; compared in constant time. */
+export function isAnswer(seen: Uint8Array, expected: Uint8Array): boolean {
+  return seen.length === expected.length && timingSafeEqual(seen, expected);
 }
