@@ -32,7 +32,9 @@ export function renderTable(result: DemoResult, options: TableOptions = {}): str
   const color = options.color ?? (Deno.stdout.isTerminal() && !Deno.noColor);
   const paint = (code: number, text: string) => color ? `\x1b[${code}m${text}\x1b[0m` : text;
   const rate = (rate: Rate) =>
-    `${formatRate(rate)}\n${paint(2, `${formatRate(rate, "interval")} n=${rate.n}`)}`;
+    rate.n === 0
+      ? "-"
+      : `${formatRate(rate)}\n${paint(2, `${formatRate(rate, "interval")} of ${rate.n}`)}`;
   const withAuc = result.models.some(({ auc }) => auc !== undefined);
   const table = new Table({
     head: [
@@ -40,12 +42,18 @@ export function renderTable(result: DemoResult, options: TableOptions = {}): str
       "cover\nconnections",
       "goodput\nkbit/s",
       "overhead",
-      "taken for\nwhat it claims",
+      "taken for\nits claim",
       "called\nunknown",
       "flagged\nby kmeans",
       ...(withAuc ? ["AUC\n(floor)"] : []),
     ].map((head) => paint(1, head)),
-    style: { head: [], border: [] },
+    style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
+    // No rules, gaps between columns: it fits 100 columns.
+    chars: {
+      ...{ top: "", "top-mid": "", "top-left": "", "top-right": "", left: "", right: "" },
+      ...{ bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", middle: "  " },
+      ...{ mid: "", "mid-mid": "", "left-mid": "", "right-mid": "" },
+    },
     colAligns: ["left", "right", "right", "right", "right", "right", "right", "right"],
   });
   for (const model of result.models) {
@@ -55,7 +63,9 @@ export function renderTable(result: DemoResult, options: TableOptions = {}): str
         model.auc.floor === undefined ? "" : paint(2, `(${model.auc.floor.toFixed(2)})`)
       }`;
     table.push([
-      `${plain(model.model)}\n${paint(2, plain(model.kind))}`,
+      model.kind === model.model
+        ? plain(model.model)
+        : `${plain(model.model)}\n${paint(2, plain(model.kind))}`,
       String(model.connections),
       formatNumber(model.goodputKbps),
       `${formatNumber(model.overhead)}x`,
@@ -73,7 +83,9 @@ export function renderTable(result: DemoResult, options: TableOptions = {}): str
           formatBytes(transfer.bytesDown)
         } down, SHA-256 equal).`
       : paint(31, "A transfer did NOT arrive intact: SHA-256 differs."),
+    "",
     table.toString(),
+    "",
     `Link: ${plain(formatLink(result.link))}; ${plain(result.recording)}; seed ${
       plain(String(result.seed))
     }. Brackets: 95 % intervals.`,
