@@ -5,7 +5,6 @@
  *
  * @module
  */
-/// <reference lib="deno.worker" />
 import type { ConnectionPlan } from "./cover_model.ts";
 import { LocalPlans } from "./plans.ts";
 import { modelFromFile } from "./registry.ts";
@@ -38,15 +37,22 @@ export interface WorkerPlan {
   readonly plan: ConnectionPlan;
 }
 
+/** The part of a worker's global scope that is used here. */
+interface WorkerScope {
+  onmessage: (event: MessageEvent<WorkerStart | WorkerWish>) => void;
+  postMessage(message: WorkerPlan): void;
+}
+
+const scope = self as unknown as WorkerScope;
 let plans: LocalPlans | undefined;
 
-self.onmessage = ({ data }: MessageEvent<WorkerStart | WorkerWish>) => {
+scope.onmessage = ({ data }) => {
   if ("text" in data) {
     plans = new LocalPlans(modelFromFile(data.text), data.seed);
     return;
   }
   for (let serial = data.from; serial < data.to; serial++) {
     const plan = plans!.connection(data.session, serial);
-    self.postMessage({ session: data.session, serial, plan } satisfies WorkerPlan);
+    scope.postMessage({ session: data.session, serial, plan });
   }
 };

@@ -12,10 +12,10 @@ export const MOST_SIZE = 2 ** 31;
 /** The most records of one message: what is left after that many goes into one more. */
 export const MOST_RECORDS = 100_000;
 
-/** The most runs of equal records that a pattern keeps; what follows repeats its tail. */
+/** The most runs of equal records that a pattern keeps. */
 export const MOST_RUNS = 48;
 
-/** How many runs at the end of a pattern repeat where a message is longer than its pattern. */
+/** How many runs at the end repeat where a message is longer than a pattern that was cut. */
 const TAIL_RUNS = 8;
 
 /** Record sizes of a message, in order, as runs: size, count, size, count, ... Empty: not known. */
@@ -54,8 +54,16 @@ export function patternOf(records: readonly number[]): RecordPattern {
   return [...runs.slice(0, 2 * MOST_RUNS - 2), ...runs.slice(-2)];
 }
 
+/** Where a message that is longer than its pattern goes on: at its largest record, or its tail. */
+function resumeOf(pattern: RecordPattern): number {
+  if (pattern.length >= 2 * MOST_RUNS) return pattern.length - 2 * TAIL_RUNS;
+  let largest = 0;
+  for (let i = 0; i < pattern.length; i += 2) if (pattern[i]! > pattern[largest]!) largest = i;
+  return largest;
+}
+
 /**
- * Lays out `size` bytes in records after `pattern`: records follow the pattern, its tail again and again
+ * Lays out `size` bytes in records after `pattern`: records follow the pattern, go on with its largest
  * where the message is longer, and the last one takes what is left. No record is smaller than
  * {@linkcode LEAST_SIZE}; the sum is always `size`.
  *
@@ -73,7 +81,7 @@ export function layRecords(pattern: RecordPattern, size: number): number[] {
   let inRun = 0;
   while (left > 0) {
     if (run >= pattern.length) {
-      run = Math.max(0, pattern.length - 2 * TAIL_RUNS);
+      run = resumeOf(pattern);
       inRun = 0;
     }
     const wanted = pattern[run] ?? left;
