@@ -56,10 +56,13 @@ export function frameOverhead(body: number): number {
   return 2 + varintLength(body);
 }
 
-/** The largest body of a control frame that fits `room` bytes whole; negative if none does. */
+/**
+ * The largest body of a control frame that fits `room` bytes whole; negative if none does. One byte stays
+ * free, for the tunnel may owe one after a message of a single byte.
+ */
 export function largestBody(room: number): number {
-  let body = room - 3;
-  while (body > 0 && body + frameOverhead(body) > room) body--;
+  let body = room - 4;
+  while (body > 0 && body + frameOverhead(body) > room - 1) body--;
   return body;
 }
 

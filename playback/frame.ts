@@ -35,7 +35,16 @@ export const FRAME = {
   engine: 0x10,
   /** sequence number, type, length, body: a frame of the engine's, sent again until acknowledged. */
   engineReliable: 0x11,
+  /**
+   * And above: a piece, of as many bytes as the type exceeds 0x7f by, of a frame that did not fit whole. Pieces
+   * of one frame follow one another, with whole frames between them at most, so that no frame is ever cut
+   * by the end of a message and the engine's own always come first in theirs.
+   */
+  piece: 0x80,
 } as const;
+
+/** The most bytes of one piece. */
+export const MAX_PIECE = 128;
 
 /** The longest body of an engine's frame, in bytes. */
 export const MAX_CONTROL_BODY = 16384;

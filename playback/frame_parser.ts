@@ -90,10 +90,14 @@ export class FrameParser {
   #remaining = 0;
   #complete = 0;
   #pending = 0;
+  /** Puts pieces together; a parser of pieces has none. */
+  #pieces: FrameParser | undefined;
+  readonly #ofPieces: boolean;
 
-  /** Reports to `handler`. */
-  constructor(handler: FrameHandler) {
+  /** Reports to `handler`. `ofPieces`: takes what is in pieces, so no further pieces and no data. */
+  constructor(handler: FrameHandler, ofPieces = false) {
     this.#handler = handler;
+    this.#ofPieces = ofPieces;
   }
 
   /** Bytes of the stream up to the end of the last whole frame, padding included. */
@@ -103,7 +107,7 @@ export class FrameParser {
 
   /** Whether a frame has begun and not ended. */
   get midFrame(): boolean {
-    return this.#remaining > 0 || this.#heldLength > 0;
+    return this.#remaining > 0 || this.#heldLength > 0 || (this.#pieces?.midFrame ?? false);
   }
 
   /** Takes the next bytes of the stream. */
@@ -178,6 +182,17 @@ export class FrameParser {
    */
   #parse(bytes: Uint8Array, at: number, end: number): number {
     const type = bytes[at]!;
+    if (this.#ofPieces && (type >= FRAME.piece || type === FRAME.data || type === FRAME.dataNext)) {
+      throw new TunnelProtocolError(`a frame of type ${type} in pieces`);
+    }
+    if (type >= FRAME.piece) {
+      const length = 2 + type - FRAME.piece;
+      if (end - at < length) return -length;
+      this.#pieces ??= new FrameParser(this.#handler, true);
+      this.#pieces.push(bytes.subarray(at + 1, at + length));
+      this.#advance(length, true);
+      return length;
+    }
     const count = NUMBERS[type];
     if (count === undefined) {
       throw new TunnelProtocolError(`frame type ${type} at offset ${this.#complete} is unknown`);

@@ -255,7 +255,8 @@ export class Slave {
 
   /** Puts engine frames ahead of what the tunnel puts into the next `room` bytes of a connection. */
   #beforeRecord(live: Live, room: number): void {
-    let left = room;
+    // The tunnel may owe a byte after a message of a single one.
+    let left = room - 1;
     if (live.ready) {
       this.#tunnel.sendControl(ENGINE.ready, new Uint8Array(0), live.number);
       live.ready = false;

@@ -1,5 +1,12 @@
 import { type Clock, SystemClock, type Timer } from "./clock.ts";
-import { type Destination, encodeEngine, encodeNumbers, encodeOpen, FRAME } from "./frame.ts";
+import {
+  type Destination,
+  encodeEngine,
+  encodeNumbers,
+  encodeOpen,
+  FRAME,
+  MAX_PIECE,
+} from "./frame.ts";
 import { FrameParser } from "./frame_parser.ts";
 import type { Composition, TunnelPort } from "./reliable_tunnel.ts";
 import { StreamState, type TunnelStream } from "./stream.ts";
@@ -79,7 +86,10 @@ interface Cover {
   // Sending.
   written: number;
   extents: Extent[];
-  tail: Uint8Array | undefined;
+  /** The rest of a frame that is being sent in pieces, and what it is remembered by at its end. */
+  tail: { bytes: Uint8Array; extent: Extent | undefined } | undefined;
+  /** The last byte of a piece that was begun in a buffer of one byte. */
+  owed: number | undefined;
   bound: Uint8Array[];
   lastStream: number;
   lastEnd: number;
@@ -275,6 +285,7 @@ export class ReliableTunnel implements TunnelPort {
       written: 0,
       extents: [],
       tail: undefined,
+      owed: undefined,
       bound: [],
       lastStream: -1,
       lastEnd: -1,
@@ -297,7 +308,6 @@ export class ReliableTunnel implements TunnelPort {
     if (cover === undefined || !cover.open) return;
     cover.open = false;
     cover.bound = [];
-    cover.tail = undefined;
     this.#closedCovers.add(cover);
     this.#closeReceiving(cover);
     if (clean && !cover.finalAcked) {
@@ -372,14 +382,18 @@ export class ReliableTunnel implements TunnelPort {
 
   #fillControl(cover: Cover, buffer: Uint8Array, dataAllowed: boolean): number {
     let at = 0;
-    if (cover.tail !== undefined) {
-      const length = Math.min(cover.tail.length, buffer.length);
-      buffer.set(cover.tail.subarray(0, length));
-      cover.tail = length < cover.tail.length ? cover.tail.subarray(length) : undefined;
-      at = length;
+    if (cover.owed !== undefined) {
+      buffer[at++] = cover.owed;
+      cover.owed = undefined;
     }
-    while (cover.bound.length > 0 && at < buffer.length) {
-      at = this.#put(cover, buffer, at, cover.bound.shift()!);
+    // The engine's frames go first, whatever users' frames have begun: where its plans travel must not
+    // depend on those.
+    while (cover.bound.length > 0 && cover.bound[0]!.length <= buffer.length - at) {
+      at = this.#put(cover, buffer, at, cover.bound.shift()!, undefined);
+    }
+    at = this.#putTail(cover, buffer, at);
+    while (cover.bound.length > 0 && at < buffer.length && cover.tail === undefined) {
+      at = this.#put(cover, buffer, at, cover.bound.shift()!, undefined);
     }
     if (dataAllowed) at = this.#fillAcks(cover, buffer, at);
     at = this.#fillFrames(cover, buffer, at, this.#engineFrames);
@@ -394,14 +408,57 @@ export class ReliableTunnel implements TunnelPort {
     return length <= room || (room > 0 && 2 * length > buffer.length);
   }
 
-  /** Puts a frame at `at`; what does not fit goes first into the connection's next buffer. */
-  #put(cover: Cover, buffer: Uint8Array, at: number, bytes: Uint8Array): number {
-    const length = Math.min(bytes.length, buffer.length - at);
-    if (length < bytes.length) {
+  /** Puts a frame at `at`; what does not fit goes in pieces into the connection's next buffers. */
+  #put(
+    cover: Cover,
+    buffer: Uint8Array,
+    at: number,
+    bytes: Uint8Array,
+    extent: Extent | undefined,
+  ): number {
+    if (bytes.length > buffer.length - at) {
+      cover.tail = { bytes, extent };
+      return this.#putTail(cover, buffer, at);
+    }
+    buffer.set(bytes, at);
+    this.#placed(cover, at + bytes.length, extent);
+    return at + bytes.length;
+  }
+
+  #putTail(cover: Cover, buffer: Uint8Array, at: number): number {
+    if (cover.tail !== undefined && buffer.length === 1 && at === 0) {
+      // Not even a piece fits into one byte: its one byte follows in the next buffer.
+      buffer[0] = FRAME.piece;
+      const { bytes, extent } = cover.tail;
+      cover.owed = bytes[0];
+      cover.tail.bytes = bytes.subarray(1);
+      if (bytes.length === 1) {
+        cover.tail = undefined;
+        this.#placed(cover, 2, extent);
+      }
+      return 1;
+    }
+    while (cover.tail !== undefined) {
+      const { bytes, extent } = cover.tail;
+      const length = Math.min(bytes.length, buffer.length - at - 1, MAX_PIECE);
+      if (length <= 0) break;
+      buffer[at++] = FRAME.piece + length - 1;
       buffer.set(bytes.subarray(0, length), at);
-      cover.tail = bytes.subarray(length);
-    } else buffer.set(bytes, at);
-    return at + length;
+      at += length;
+      if (length < bytes.length) cover.tail.bytes = bytes.subarray(length);
+      else {
+        cover.tail = undefined;
+        this.#placed(cover, at, extent);
+      }
+    }
+    return at;
+  }
+
+  /** A frame ends at `at` of the buffer being filled. */
+  #placed(cover: Cover, at: number, extent: Extent | undefined): void {
+    if (extent === undefined) return;
+    extent.end = cover.written + at;
+    cover.extents.push(extent);
   }
 
   #fillAcks(cover: Cover, buffer: Uint8Array, at: number): number {
@@ -424,14 +481,12 @@ export class ReliableTunnel implements TunnelPort {
       ? encodeNumbers(FRAME.ackHere, bytes)
       : encodeNumbers(final ? FRAME.ackFinal : FRAME.ack, of.number, bytes);
     if (!this.#suits(buffer, at, frame.length)) return at;
-    const end = cover.written + at + frame.length;
-    cover.extents.push({ end, kind: "ack", of, bytes });
     of.eliciting = false;
     of.quiet = 0;
     of.ackSent = bytes;
     of.ackHeard = false;
     this.#acksDue.delete(of);
-    return this.#put(cover, buffer, at, frame);
+    return this.#put(cover, buffer, at, frame, { end: 0, kind: "ack", of, bytes });
   }
 
   #fillFrames(cover: Cover, buffer: Uint8Array, at: number, queue: Frame[]): number {
@@ -439,9 +494,7 @@ export class ReliableTunnel implements TunnelPort {
       const frame = queue[0]!;
       if (!this.#suits(buffer, at, frame.bytes.length)) break;
       queue.shift();
-      const end = cover.written + at + frame.bytes.length;
-      cover.extents.push({ end, kind: "frame", frame });
-      at = this.#put(cover, buffer, at, frame.bytes);
+      at = this.#put(cover, buffer, at, frame.bytes, { end: 0, kind: "frame", frame });
     }
     return at;
   }
@@ -459,9 +512,7 @@ export class ReliableTunnel implements TunnelPort {
       stream.granted = limit;
       this.#accountExtra(stream);
       this.#creditsDue.delete(stream);
-      const end = cover.written + at + frame.length;
-      cover.extents.push({ end, kind: "credit", stream, limit });
-      at = this.#put(cover, buffer, at, frame);
+      at = this.#put(cover, buffer, at, frame, { end: 0, kind: "credit", stream, limit });
     }
     return at;
   }
@@ -646,6 +697,11 @@ export class ReliableTunnel implements TunnelPort {
   /** What ends after `position` on a connection is sent again, in its order. */
   #loseAfter(cover: Cover, position: number): void {
     const extents = cover.extents;
+    if (cover.tail?.extent !== undefined) {
+      cover.tail.extent.end = Infinity;
+      extents.push(cover.tail.extent);
+    }
+    cover.tail = undefined;
     let from = extents.length;
     while (from > 0 && extents[from - 1]!.end > position) from--;
     if (from === extents.length) return;

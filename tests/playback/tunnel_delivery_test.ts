@@ -210,7 +210,7 @@ Deno.test("tunnel: messages of one byte carry a stream too", () => {
   let bodies = 0;
   hub.server.onControl = (_connection, _type, body) => bodies += body.length;
   const pipe = hub.open();
-  for (let round = 0; round < 200; round++) {
+  for (let round = 0; round < 240; round++) {
     hub.fill(pipe, "client", 1);
     hub.deliver(pipe, "server");
   }

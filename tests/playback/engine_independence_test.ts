@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import type { PlanForm } from "../../playback/master.ts";
+import { ConstantRate } from "../../models/constant_rate.ts";
+import { makeWorld, pump, TestModel, type World, type WorldOptions } from "./engine_world.ts";
+
+/** Plays for `minutes` with nothing to carry, and with more than fits both ways. */
+function idleAndBusy(
+  options: WorldOptions,
+  minutes: number,
+  act?: (world: World) => void,
+): [World, World] {
+  const worlds = [makeWorld(options), makeWorld(options)] as [World, World];
+  pump(worlds[1], 2 ** 26, 1);
+  for (const world of worlds) {
+    act?.(world);
+    world.master.start();
+    world.clock.run(minutes * 60_000);
+    assert.deepEqual(world.faults, []);
+  }
+  return worlds;
+}
+
+function assertSameWire(idle: World, busy: World): void {
+  for (const end of ["client", "server"] as const) {
+    const [expected, actual] = [idle.logs[end].visible(), busy.logs[end].visible()];
+    for (let i = 0; i < Math.max(expected.length, actual.length); i++) {
+      if (expected[i] !== actual[i]) {
+        assert.fail(`event ${i} at the ${end}: idle ${expected[i]}, busy ${actual[i]}`);
+      }
+    }
+    assert.ok(idle.logs[end].events.every(({ data }) => data === 0));
+  }
+  assert.ok(idle.master.stats.completed >= 10, `only ${idle.master.stats.completed} connections`);
+  assert.equal(idle.master.stats.data, 0);
+  assert.ok(busy.master.stats.data > 0 && busy.slave.stats.data > 0, "nothing was carried");
+}
+
+const MODELS: Record<string, WorldOptions> = {
+  "sessions and episodes": {},
+  "no layers": { model: new TestModel({ layers: false }) },
+  "one after another": { model: new TestModel({ layers: false, gap: "close", think: 50 }) },
+  "tiny client messages": {
+    model: new TestModel({ clientSizes: [30, 60], exchanges: 60, think: 50 }),
+  },
+  "tiny messages both ways": {
+    model: new TestModel({
+      clientSizes: [24, 44],
+      serverSizes: [23, 50],
+      exchanges: 80,
+      think: 50,
+    }),
+  },
+  "constant rate": { model: new ConstantRate() },
+  "a slow link": { link: { delay: 40, rate: 200_000 } },
+  "several sessions": { master: { sessions: 5 } },
+};
+
+for (const form of ["derived", "embedded"] as PlanForm[]) {
+  for (const [name, options] of Object.entries(MODELS)) {
+    Deno.test(`strict, ${form}, ${name}: idle and busy look alike`, () => {
+      const [idle, busy] = idleAndBusy({
+        ...options,
+        master: { form, ...options.master },
+      }, 3);
+      assertSameWire(idle, busy);
+      assert.equal(busy.master.form, form);
+    });
+  }
+
+  Deno.test(`strict, ${form}: idle and busy look alike while connections break`, () => {
+    const [idle, busy] = idleAndBusy({ master: { form, sessions: 3 } }, 3, ({ clock, network }) => {
+      const breakOne = () => {
+        const open = network.open();
+        if (open.length > 0) network.kill(open[open.length >> 1]!, 7);
+        clock.at(clock.now() + 1234, breakOne);
+      };
+      clock.at(1234, breakOne);
+    });
+    assertSameWire(idle, busy);
+    assert.ok(idle.master.stats.unclean > 10);
+  });
+}
+
+Deno.test("demand: only the starts of episodes depend on users", () => {
+  const [idle, busy] = idleAndBusy({ master: { schedule: "demand", sessions: 2 } }, 10);
+  assert.ok(busy.master.stats.opened > idle.master.stats.opened, "demand has no effect");
+  // The connections that both played are the same from their own opening on.
+  for (const end of ["client", "server"] as const) {
+    const byConnection = (world: World) => {
+      const shapes = new Map<string, { opened: number; lines: string[]; done: boolean }>();
+      for (const event of world.logs[end].events) {
+        const name = `${event.session}/${event.serial}`;
+        if (event.what === "open") {
+          shapes.set(name, { opened: event.time, lines: [], done: false });
+          continue;
+        }
+        const shape = shapes.get(name)!;
+        const after = (event.time - shape.opened).toFixed(6);
+        shape.lines.push(`${event.what} ${event.size} ${event.how ?? ""} ${after}`);
+        shape.done ||= event.what === "close";
+      }
+      return shapes;
+    };
+    const [a, b] = [byConnection(idle), byConnection(busy)];
+    let compared = 0;
+    for (const [name, shape] of a) {
+      const other = b.get(name);
+      if (!shape.done || !other?.done) continue;
+      assert.deepEqual(other.lines, shape.lines, `connection ${name} at the ${end}`);
+      compared++;
+    }
+    assert.ok(compared > 20);
+  }
+});
+
+Deno.test("demand without users is strict", () => {
+  const [demand, strict] = (["demand", "strict"] as const).map((schedule) => {
+    const world = makeWorld({ master: { schedule } });
+    world.master.start();
+    world.clock.run(300_000);
+    return world;
+  }) as [World, World];
+  assert.deepEqual(demand.logs.client.visible(), strict.logs.client.visible());
+  assert.deepEqual(demand.logs.server.visible(), strict.logs.server.visible());
+});
