@@ -16,6 +16,10 @@ const COMMANDS: Record<
     summary: "train an attack on real captures and let it judge cover",
     load: () => import("./attack.ts"),
   },
+  "lab": {
+    summary: "record real programs in network namespaces (needs root)",
+    load: () => import("./lab.ts"),
+  },
   "learn": {
     summary: "learn models of cover traffic from captures",
     load: () => import("./learn.ts"),

@@ -26,7 +26,7 @@ const OWNED = new RegExp(`^${NAMESPACE_PREFIX}(\\d+)-\\w*(\\.pcap)?$`);
 /** Whether the process that made something is still at work. */
 async function atWork(owner: number): Promise<boolean> {
   if (owner === Deno.pid) return true;
-  const command = await Deno.readTextFile(`/proc/${owner}/cmdline`).catch(() => "");
+  const command = await run(["cat", `/proc/${owner}/cmdline`]).catch(() => "");
   return command.includes("deno");
 }
 

@@ -12,3 +12,8 @@ export * from "./play.ts";
 export * from "./record.ts";
 export * from "./record_samples.ts";
 export * from "./scrub.ts";
+export type { LinkProbe } from "./link_probe.ts";
+export type { Running, StartOptions } from "./process.ts";
+export type { Random } from "./random.ts";
+export type { CaptureCounts } from "./tcpdump.ts";
+export type { TunLinkReport } from "./tun_link.ts";

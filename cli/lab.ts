@@ -1,0 +1,140 @@
+import Table from "cli-table3";
+import { Command, InvalidArgumentError, Option } from "commander";
+import {
+  demand,
+  LAB_PROTOCOLS,
+  type LabProtocol,
+  leftovers,
+  measureLink,
+  missingFor,
+  recordSamples,
+  removeLeftover,
+} from "../lab/mod.ts";
+import { note, print, printJson, progress } from "./output.ts";
+
+/** `deno task lab`: recordings of real programs, in network namespaces. */
+export function command(): Command {
+  const lab = new Command("lab").description(
+    "Records real programs over a shaped link between two network namespaces. Needs root.",
+  ).exitOverride();
+  lab.command("record")
+    .description("record runs of a protocol, scrubbed of payload: DIR/PROTOCOL/run-K.pcap.gz")
+    .addOption(
+      new Option("--protocol <name>", "what to record").choices(LAB_PROTOCOLS)
+        .makeOptionMandatory(),
+    )
+    .requiredOption("--out <dir>", "folder for the captures and PROVENANCE.json")
+    .option("--runs <n>", "how many runs", whole(1, 100), 1)
+    .option("--first <k>", "number of the first run", whole(1, 1000), 1)
+    .option("--seconds <n>", "how long users begin new things in a run", whole(1, 600))
+    .option("--seed <text>", "draws what users do; run K uses SEED/K", "lab")
+    .option("--json", "print the result as JSON")
+    .action(guarded(record));
+  lab.command("measure")
+    .description("measure the link: round trips, and what gets through each way")
+    .option("--seconds <n>", "how long each way", whole(1, 60), 4)
+    .option("--json", "print the result as JSON")
+    .action(guarded(measure));
+  lab.command("needs")
+    .description("say what is missing here")
+    .action(needs);
+  lab.command("down")
+    .description("end and remove what crashed runs left behind")
+    .action(down);
+  return lab;
+}
+
+function whole(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`a whole number from ${least} to ${most}`);
+  };
+}
+
+/** Has an interrupted run leave nothing behind. */
+function guarded<Options>(action: (options: Options) => Promise<void>) {
+  return async (options: Options) => {
+    const interrupt = async () => {
+      note("interrupted: taking the laboratory down");
+      for (const leftover of await leftovers(Deno.pid)) await removeLeftover(leftover);
+      Deno.exit(130);
+    };
+    const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+    for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+    try {
+      await action(options);
+    } finally {
+      for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
+    }
+  };
+}
+
+interface RecordFlags {
+  readonly protocol: LabProtocol;
+  readonly out: string;
+  readonly runs: number;
+  readonly first: number;
+  readonly seconds?: number;
+  readonly seed: string;
+  readonly json?: boolean;
+}
+
+async function record(flags: RecordFlags): Promise<void> {
+  await demand([flags.protocol]);
+  const bar = progress();
+  const samples = await recordSamples({
+    protocol: flags.protocol,
+    runs: flags.runs,
+    first: flags.first,
+    out: flags.out,
+    seed: flags.seed,
+    ...(flags.seconds === undefined ? {} : { milliseconds: flags.seconds * 1000 }),
+    onRun: (done, total) => bar.update(done, total, `${flags.protocol} run ${done + 1}`),
+  }).finally(() => bar.stop());
+  if (flags.json) return printJson({ samples });
+  const table = new Table({
+    head: ["file", "connections", "packets", "dropped", "bytes", "link late ms (mean, max)"],
+  });
+  for (const { file, connections, run, bytes } of samples) {
+    const late = run.link === undefined
+      ? run.linkKind
+      : `${run.link.meanLateMs.toFixed(2)}, ${run.link.maxLateMs.toFixed(1)}`;
+    table.push([file, connections, run.packets.captured, run.packets.dropped, bytes, late]);
+  }
+  print(table.toString());
+}
+
+async function measure(flags: { readonly seconds: number; readonly json?: boolean }) {
+  await demand([]);
+  const result = await measureLink({ milliseconds: flags.seconds * 1000 });
+  if (flags.json) return printJson(result);
+  const { asked, expectedMbit, expectedRoundTrip, linkKind, measured } = result;
+  const { min, median, p90, max } = measured.roundTrip;
+  const ms = (value: number) => `${value.toFixed(2)} ms`;
+  const mbit = (value: number) => `${value.toFixed(2)} Mbit/s`;
+  const table = new Table({ head: [`link ${asked.name} (${linkKind})`, "asked", "measured"] });
+  table.push(
+    ["round trip, median", ms(expectedRoundTrip), ms(median)],
+    ["round trip, min to 90 % to max", "", [min, p90, max].map(ms).join(", ")],
+    ["payload down", mbit(expectedMbit), mbit(measured.downMbit)],
+    ["payload up", mbit(expectedMbit), mbit(measured.upMbit)],
+  );
+  print(table.toString());
+}
+
+async function needs(): Promise<void> {
+  const missing = await missingFor(LAB_PROTOCOLS);
+  for (const line of missing) print(line);
+  if (missing.length === 0) print("nothing is missing: https, ssh and smtp can be recorded here");
+}
+
+async function down(): Promise<void> {
+  await demand([]);
+  const found = await leftovers();
+  for (const leftover of found) {
+    print(`removing ${leftover.kind} ${leftover.name}`);
+    await removeLeftover(leftover);
+  }
+  if (found.length === 0) print("nothing was left behind");
+}
