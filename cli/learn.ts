@@ -27,7 +27,7 @@ const NAMES = LEARNABLE_PROTOCOLS.map(({ name }) => name);
 
 /** `deno task learn`: captures to model files. */
 export function command(): Command {
-  return new Command("learn")
+  return new Command("deno task learn")
     .usage("FILE... --protocol PROTOCOL [options]")
     .description(
       "Learns models of cover traffic from captures (pcap or pcapng, gzipped or not, - for standard input).",

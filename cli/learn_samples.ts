@@ -9,7 +9,7 @@ const RUNS = [1, 2];
 
 /** `deno task learn:samples`: makes the models in models/learned again, byte for byte. */
 export function command(): Command {
-  return new Command("learn:samples")
+  return new Command("deno task learn:samples")
     .description(
       "Learns the models that ship from the samples that ship; the same bytes every time.",
     )

@@ -107,9 +107,25 @@ export async function learnFromCaptures(
   if (protocols.every(({ model }) => model === undefined)) {
     throw new NothingToLearnError(
       options.protocols.map(({ name }) => name).join(" or "),
-      protocols.length === 1 ? protocols[0]!.leftOut : new Map(),
+      merged(protocols),
       paths.length,
     );
   }
   return { captures, protocols };
+}
+
+/** Why nothing of several protocols could be used, each connection counted once. */
+function merged(protocols: readonly ProtocolLearned[]): ReadonlyMap<string, number> {
+  if (protocols.length === 1) return protocols[0]!.leftOut;
+  const all = protocols[0]!.captures.reduce((sum, { connections }) => sum + connections, 0);
+  const reasons = new Map<string, number>([["another protocol", all]]);
+  for (const { leftOut } of protocols) {
+    for (const [reason, count] of leftOut) {
+      if (reason === "another protocol") continue;
+      reasons.set(reason, (reasons.get(reason) ?? 0) + count);
+      reasons.set("another protocol", reasons.get("another protocol")! - count);
+    }
+  }
+  if (reasons.get("another protocol") === 0) reasons.delete("another protocol");
+  return reasons;
 }
