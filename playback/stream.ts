@@ -85,17 +85,22 @@ export class StreamState implements TunnelStream {
   /** What ended it, if it ended badly. */
   error: Error | undefined;
 
-  /** Sending: lowest offset not acknowledged, next to be sent, end of what was written, peer's credit. */
+  /** Lowest offset that the peer has not acknowledged. */
   sendBase = 0;
+  /** Offset of the next byte to be sent for the first time. */
   sent = 0;
+  /** End of what the user has written. */
   sendEnd = 0;
+  /** The peer's credit: data up to here may be sent. */
   sendLimit: number;
   /** Ranges to be sent again. */
   readonly lost = new Ranges();
 
-  /** Receiving: the user's offset, end of what is there without gaps, credit given. */
+  /** Offset of the next byte for the user. */
   receiveBase = 0;
+  /** End of what is there without gaps. */
   receiveNext = 0;
+  /** Credit given to the peer. */
   granted: number;
   /** Credit beyond the first window, as the tunnel accounts for it. */
   extra = 0;

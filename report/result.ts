@@ -1,5 +1,7 @@
 import type { LinkProfile } from "../lab/link_profile.ts";
 
+export type { LinkProfile };
+
 /** A share of `n` cases with its 95 % confidence interval (Wilson's score interval). All from 0 to 1. */
 export interface Rate {
   /** `count / n`. */
