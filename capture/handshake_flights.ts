@@ -6,7 +6,7 @@ export interface Flight {
   /** Who sent it. */
   readonly side: Side;
   /** Offset of its first byte in the sender's stream. */
-  readonly start: number;
+  start: number;
   /** One past its last byte. */
   end: number;
   /** Sizes of its first segments. */
@@ -28,6 +28,7 @@ export function firstFlights(segments: SegmentTable, limit: number): Flight[] {
       flight = { side, start: offset, end: offset, sizes: [], acked: segments.acked[row]! };
       flights.push(flight);
     }
+    flight.start = Math.min(flight.start, offset);
     flight.end = Math.max(flight.end, offset + size);
     if (flight.sizes.length < 8) flight.sizes.push(size);
   }

@@ -4,9 +4,29 @@ import { firstFlights } from "./handshake_flights.ts";
 /** Finished of TLS 1.3 by SHA-256 and SHA-384, without and with the ChangeCipherSpec before it. */
 const FINISHED_13: readonly number[] = [58, 74, 64, 80];
 
+/** ClientKeyExchange on curve25519, P-256, P-384 and P-521, and with RSA of 2048 bits. */
+const KEY_EXCHANGES: readonly number[] = [42, 75, 107, 143, 267];
+
+/** ChangeCipherSpec on its own. */
+const CHANGE_CIPHER_SPEC = 6;
+
 function isShortFinish(size: number): boolean {
   // ChangeCipherSpec (6) and Finished: 37 to 85 bytes over all cipher suites of TLS 1.2 and before.
   return size >= 43 && size <= 91;
+}
+
+/** Bytes of the first segments of a flight that end with a Finished, if each message has its own segment. */
+function finishOf(sizes: readonly number[]): number {
+  let sum = sizes[0] ?? 0;
+  for (let i = 1; i < sizes.length; i++) {
+    const last = sizes[i - 1]!;
+    const next = sizes[i]!;
+    const continues = last === CHANGE_CIPHER_SPEC || next === CHANGE_CIPHER_SPEC ||
+      (i === 1 && KEY_EXCHANGES.includes(last) && isShortFinish(next));
+    if (!continues) break;
+    sum += next;
+  }
+  return sum;
 }
 
 /**
@@ -15,11 +35,14 @@ function isShortFinish(size: number): boolean {
  *
  * 1. C2 begins with a segment of 58, 64, 74 or 80 bytes after an S1 of more than 260: TLS 1.3. The segment is
  *    the client's Finished. Server segments sent before any later client byte was acknowledged are tickets.
- * 2. S1 has at most 260 bytes and C2 begins with a segment of 43 to 91: an abbreviated handshake of TLS 1.2
- *    or before; S1 and that segment end it.
- * 3. C2 begins with a segment of 85 to 450 bytes (key exchange, ChangeCipherSpec, Finished) and S2 with one
- *    of 43 to 91, or of 150 to 450 (with a ticket): a full handshake of TLS 1.2 or before.
+ * 2. S1 has at most 260 bytes and C2 begins with 43 to 91: an abbreviated handshake of TLS 1.2 or before; S1
+ *    and these bytes end it.
+ * 3. C2 begins with 85 to 450 bytes (key exchange, ChangeCipherSpec, Finished) and S2 with 43 to 91, or with
+ *    150 to 450 (with a ticket): a full handshake of TLS 1.2 or before.
  * 4. Anything else: not estimated.
+ *
+ * In 2 and 3 "begins with" means the first segment, and those after it where ChangeCipherSpec (6 bytes) or
+ * Finished have segments of their own.
  *
  * Client certificates and a Finished that shares its segment with the first request fall under 4.
  */
@@ -41,11 +64,12 @@ export function estimateTlsHandshake(view: ConnectionView): HandshakeEnd | undef
     }
     return { bytes: [clientEnd, serverEnd], blocking: [clientEnd, s1.end], version: "1.3" };
   }
-  if (s1.end <= 260 && isShortFinish(first)) return { bytes: [c2.start + first, s1.end] };
-  const answer = s2?.sizes[0];
-  if (first >= 85 && first <= 450 && answer !== undefined) {
+  const finish = finishOf(c2.sizes);
+  if (s1.end <= 260 && isShortFinish(finish)) return { bytes: [c2.start + finish, s1.end] };
+  const answer = s2 === undefined ? 0 : finishOf(s2.sizes);
+  if (finish >= 85 && finish <= 450) {
     if (isShortFinish(answer) || (answer >= 150 && answer <= 450)) {
-      return { bytes: [c2.start + first, s2!.start + answer] };
+      return { bytes: [c2.start + finish, s2!.start + answer] };
     }
   }
   return undefined;
