@@ -23,7 +23,7 @@ const PARAMETERS = {
   log: { default: 1, min: 0, max: 1, integer: true },
   /** Runs of k-means, the best of which counts. */
   restarts: { default: 8, min: 1, max: 1000, integer: true },
-  /** Members that a cluster must have to be flagged. */
+  /** Members that a cluster must have to be flagged by itself. */
   members: { default: 4, min: 2, max: 1e6, integer: true },
   /** Least ratio of the smallest to the largest eigenvalue; 0 keeps every feature that varies. */
   eigen: { default: 0.001, min: 0, max: 1 },
@@ -126,18 +126,41 @@ const kmeans: AttackPlugin = {
     const confidence = new Float64Array(samples.count);
     const anomaly = new Float64Array(samples.count);
     if (samples.count === 0) return { labels, confidence, anomaly };
-    for (const { members, spread } of cluster(rows, parameters, seed)) {
-      const strange = Math.min(threshold / spread, 1e9) || 0;
-      const flagged = members.length >= parameters.members && spread < threshold;
+    const clusters = cluster(rows, parameters, seed);
+    const tooRegular = clusters.filter(({ members, spread }) =>
+      members.length >= parameters.members && spread < threshold
+    );
+    for (const { members, spread } of clusters) {
+      // A few members cut off from a flagged cluster, and as close to it as it is to itself, are its own.
+      const within = members.length >= parameters.members
+        ? spread
+        : Math.min(...tooRegular.map((flagged) => meanDistance(rows, members, flagged.members)));
+      const strange = Math.min(threshold / within, 1e9) || 0;
       for (const row of members) {
-        labels[row] = flagged ? -1 : nearestCentroid(rows, row, centroids);
-        anomaly[row] = flagged ? strange : Math.min(strange, 1);
+        labels[row] = strange > 1 ? -1 : nearestCentroid(rows, row, centroids);
+        anomaly[row] = strange;
         confidence[row] = 1 - Math.min(strange, 1 / strange);
       }
     }
     return { labels, confidence, anomaly };
   },
 };
+
+/** Mean distance between the rows of `few` and those of `many`. */
+function meanDistance(rows: Rows, few: readonly number[], many: readonly number[]): number {
+  const { width, values } = rows;
+  let sum = 0;
+  for (const a of few) {
+    for (const b of many) {
+      let square = 0;
+      for (let d = 0; d < width; d++) {
+        square += (values[a * width + d]! - values[b * width + d]!) ** 2;
+      }
+      sum += Math.sqrt(square);
+    }
+  }
+  return sum / (few.length * many.length);
+}
 
 function pick(rows: Rows, chosen: readonly number[]): Rows {
   const { width, values } = rows;

@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Draws } from "../../plugins/attacks/draws.ts";
+import { RandomForest } from "../../plugins/attacks/forest.ts";
+import { messageColumnNames, messageRows } from "../../plugins/attacks/message_features.ts";
+import randomForest from "../../plugins/attacks/random_forest.ts";
+import { makeSamples, normal, threeClasses } from "./made_samples.ts";
+
+/** Two classes that only two columns together tell apart (exclusive or), among columns of noise. */
+function exclusiveOr(count: number, seed: number) {
+  const draws = new Draws(seed);
+  const width = 6;
+  const values = Float64Array.from({ length: count * width }, () => normal(draws));
+  const labels = Uint16Array.from(
+    { length: count },
+    (_, i) => (values[i * width]! > 0) === (values[i * width + 1]! > 0) ? 1 : 0,
+  );
+  return { rows: { count, width, values }, labels };
+}
+
+function right(shares: Float64Array, labels: Uint16Array, classes: number): number {
+  let hits = 0;
+  labels.forEach((label, i) => {
+    const own = shares.subarray(i * classes, (i + 1) * classes);
+    if (own.every((share, c) => c === label || share < own[label]!)) hits++;
+  });
+  return hits / labels.length;
+}
+
+Deno.test("a forest learns what no single column tells", () => {
+  const train = exclusiveOr(600, 1);
+  const test = exclusiveOr(600, 2);
+  const forest = RandomForest.grow(train.rows, train.labels, 2, { trees: 60, seed: 3 });
+  const accuracy = right(forest.shares(test.rows), test.labels, 2);
+  assert.ok(accuracy > 0.85, String(accuracy));
+  assert.ok(Math.abs(forest.outOfBagAccuracy - accuracy) < 0.08, "out of bag is a fair estimate");
+});
+
+Deno.test("with labels drawn by lot, out of bag is no better than guessing", () => {
+  const { rows } = exclusiveOr(400, 4);
+  const draws = new Draws(5);
+  const labels = Uint16Array.from({ length: 400 }, () => draws.integer(2));
+  const forest = RandomForest.grow(rows, labels, 2, { trees: 60, seed: 3 });
+  assert.ok(Math.abs(forest.outOfBagAccuracy - 0.5) < 0.1, String(forest.outOfBagAccuracy));
+});
+
+Deno.test("shares are shares, and the seed decides them", () => {
+  const { rows, labels } = exclusiveOr(80, 6);
+  fc.assert(
+    fc.property(fc.nat(), fc.integer({ min: 1, max: 5 }), (seed, leaf) => {
+      const grow = () => RandomForest.grow(rows, labels, 2, { trees: 5, seed, leaf }).shares(rows);
+      const shares = grow();
+      assert.deepEqual(shares, grow());
+      for (let i = 0; i < rows.count; i++) {
+        const sum = shares[2 * i]! + shares[2 * i + 1]!;
+        assert.ok(Math.abs(sum - 1) < 1e-9 && shares[2 * i]! >= 0);
+      }
+    }),
+    { numRuns: 20 },
+  );
+});
+
+Deno.test("a monotone change of a column changes no tree with few distinct values", () => {
+  const { rows, labels } = exclusiveOr(100, 7);
+  const cubed = { ...rows, values: rows.values.map((value) => value ** 3) };
+  const options = { trees: 10, seed: 1 };
+  assert.deepEqual(
+    RandomForest.grow(rows, labels, 2, options).shares(rows),
+    RandomForest.grow(cubed, labels, 2, options).shares(cubed),
+  );
+});
+
+Deno.test("columns with more distinct values than bins still split well", () => {
+  const count = 2000;
+  const values = Float64Array.from({ length: count }, (_, i) => i);
+  const labels = Uint16Array.from({ length: count }, (_, i) => i < 1234 ? 0 : 1);
+  const forest = RandomForest.grow({ count, width: 1, values }, labels, 2, { trees: 10, seed: 1 });
+  assert.ok(forest.outOfBagAccuracy > 0.995, String(forest.outOfBagAccuracy));
+});
+
+Deno.test("message columns have the names that they are told to have", () => {
+  const samples = makeSamples([{
+    name: "a",
+    centre: [1, 2],
+    width: 0,
+    captures: 1,
+    each: 1,
+    messages: [100, -1000, -500, 50],
+  }], 1);
+  const { values, width } = messageRows(samples);
+  const names = ["one", "two", ...messageColumnNames()];
+  assert.equal(width, names.length);
+  const value = (name: string) => values[names.indexOf(name)];
+  assert.equal(value("clientMessages"), 2);
+  assert.equal(value("serverBytes"), 1500);
+  assert.equal(value("serverMost"), 1000);
+  assert.equal(value("clientLeast"), 50);
+  assert.equal(value("turns"), 2);
+  assert.equal(value("duration"), 3000);
+  assert.equal(value("meanGap"), 1000);
+  assert.equal(value("size1"), -1000);
+  assert.equal(value("gap3"), 1000);
+  assert.equal(value("size4"), 0);
+  assert.equal(value("gap4"), -1);
+});
+
+Deno.test("the random forest tells classes by their messages alone", async () => {
+  const classes = [[100, -1000, 50, -3000], [100, -1000, 70, -3000]].map((messages, i) => ({
+    name: `c${i}`,
+    centre: [10, 20],
+    width: 1,
+    captures: 2,
+    each: 20,
+    messages,
+  }));
+  const parameters = { trees: 60 };
+  const notes = await randomForest.train(makeSamples(classes, 1), { seed: 1, parameters });
+  assert.ok(Number(notes.outOfBagAccuracy) > 0.95);
+  const test = makeSamples(classes, 2);
+  const { labels, confidence } = await randomForest.classify(test);
+  assert.deepEqual([...labels], [...test.labels]);
+  assert.ok(confidence.every((sure) => sure >= 0.5));
+});
+
+Deno.test("the random forest may say that it does not know", async () => {
+  await randomForest.train(threeClasses(1), { seed: 1, parameters: { trees: 30, unknown: 1 } });
+  const { labels } = await randomForest.classify(threeClasses(2));
+  assert.ok(labels.includes(-1));
+});
