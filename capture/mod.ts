@@ -24,5 +24,6 @@ export * from "./read_connections.ts";
 export * from "./side.ts";
 export * from "./stream_application.ts";
 export * from "./stream_columns.ts";
+export * from "./stream_merge.ts";
 export * from "./tcp_assembler.ts";
 export * from "./write_capture.ts";

@@ -1,6 +1,7 @@
 import type { CaptureSummary } from "./capture_summary.ts";
 import type { Connection } from "./connection.ts";
 import { type CaptureSource, readCapture, type ReadCaptureOptions } from "./read_capture.ts";
+import { mergeCaptures } from "./stream_merge.ts";
 import {
   TcpAssembler,
   type TcpAssemblerOptions,
@@ -67,6 +68,35 @@ export async function readConnections(
     results.push({ capture, packets, connections: assembler.finish() });
   }
   return results;
+}
+
+/** What several sources read as one trace held. */
+export interface MergedConnectionsResult {
+  /** The name under which the connections were grouped. */
+  readonly capture: string;
+  /** What the reader saw, source by source. */
+  readonly packets: readonly CaptureSummary[];
+  /** What the assembler made of it. */
+  readonly connections: TcpAssemblerSummary;
+}
+
+/**
+ * Like {@linkcode readConnections}, but reads all sources as one trace in order of time: for captures with
+ * one direction a file. `capture` names the trace; without it, the first source does. See
+ * {@linkcode mergeCaptures} for what is held in memory.
+ */
+export async function readMergedConnections(
+  sources: readonly CaptureSource[],
+  options: ReadConnectionsOptions & { readonly capture?: string },
+): Promise<MergedConnectionsResult> {
+  const [first = "none"] = captureNames(sources.map(nameOf));
+  const capture = options.capture ?? first;
+  const assembler = new TcpAssembler(options.onConnection, { ...options, capture });
+  const packets = await mergeCaptures(sources, (packet) => assembler.push(packet), {
+    allowTruncated: options.allowTruncated,
+    onProgress: (name, done) => options.onProgress?.(name, done, undefined),
+  });
+  return { capture, packets, connections: assembler.finish() };
 }
 
 function isList(
