@@ -15,7 +15,7 @@ import {
 } from "../evaluation/mod.ts";
 import Table from "cli-table3";
 import { Command } from "commander";
-import { note, print, printJson, progress } from "./output.ts";
+import { print, printJson, progress } from "./output.ts";
 
 const collect = (value: string, before: string[] = []) => [...before, value];
 
@@ -70,9 +70,6 @@ export function command(): Command {
         options.plugin,
         options.integrity === undefined ? {} : { integrity: options.integrity },
       );
-      if (program.sha256 !== undefined) {
-        note(`plugin ${program.specifier} sha256-${program.sha256}`);
-      }
       const reads = await readsOf(await program.start());
       const realCaptures = options.real === undefined
         ? await shippedSamples(decodeURIComponent(new URL("../samples", import.meta.url).pathname))
@@ -223,6 +220,7 @@ function printRun(
   const { crossValidation } = run;
   const style = { head: [], border: [] };
   print(`${run.plugin.name} on ${crossValidation.n} connections of real traffic`);
+  if (run.plugin.sha256 !== undefined) print(`  source sha256-${run.plugin.sha256}`);
   leftOutNote("real", real);
   for (const [name, value] of Object.entries(run.training)) {
     print(`  ${name}: ${Array.isArray(value) ? value.join(", ") : shown(value)}`);

@@ -17,6 +17,7 @@ export type Fields = Readonly<Record<string, Plain | Column>>;
 
 /** Bytes that are no encoded {@linkcode Fields}. */
 export class MalformedFields extends Error {
+  /** Says what it is. */
   override readonly name = "MalformedFields";
 }
 
