@@ -3,7 +3,6 @@
  *
  * @module
  */
-export { UserError } from "../base/mod.ts";
 export * from "./attack.ts";
 export * from "./built_in.ts";
 export * from "./load_attack.ts";
