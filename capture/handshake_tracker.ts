@@ -64,12 +64,14 @@ export class HandshakeTracker {
 
   /**
    * The handshake, once all bytes have been handed in. `totals` are the lengths of the two streams;
-   * `incomplete` tells that the capture lacks some of their bytes.
+   * `incomplete` tells that the capture lacks some of their bytes, `opened` that it shows their beginning,
+   * without which nothing can be estimated.
    */
   result(
     view: ConnectionView,
     totals: readonly [number, number],
     incomplete: boolean,
+    opened: boolean,
   ): Handshake {
     const missing = this.#missing || incomplete;
     if (this.#chosen < 0) this.#records.length = 0;
@@ -83,7 +85,7 @@ export class HandshakeTracker {
       ? this.#protocols[this.#chosen]
       : this.#protocols.find((each) => each.ports.includes(view.serverPort));
     const carrier = recogniser?.carrier ?? protocol?.carrier ?? "unknown";
-    if (missing && protocol !== undefined && carrier === protocol.carrier) {
+    if (missing && opened && protocol !== undefined && carrier === protocol.carrier) {
       const estimate = protocol.estimate?.(view);
       if (estimate !== undefined) {
         const version = recogniser?.version ?? estimate.version;

@@ -541,7 +541,9 @@ export class TcpAssembler {
 
     const missing = (sender: FlowSide, peer: FlowSide): number => {
       // Acknowledged, so sent, though no packet shows it.
-      const unseen = Math.max(0, peer.acked - sender.ranges.end);
+      const beyond = Math.max(0, peer.acked - sender.ranges.end);
+      // A FIN that was not captured is acknowledged like one byte.
+      const unseen = beyond === 1 && how === "fin" && sender.finOffset < 0 ? 0 : beyond;
       return sender.packets === 0 ? 0 : sender.ranges.missing + unseen;
     };
     const missingBytes = [missing(client, server), missing(server, client)] as const;
@@ -554,6 +556,7 @@ export class TcpAssembler {
       },
       [client.ranges.end, server.ranges.end],
       incomplete,
+      flow.opened,
     );
     const byEnd = how === "fin" || how === "rst";
     return {
@@ -676,6 +679,11 @@ function startsAnew(flow: Flow, sender: FlowSide, packet: Packet): boolean {
   if (sender.synSequence === packet.sequence) {
     return flow.closedAt >= 0 && packet.time - flow.closedAt >= DUPLICATE_SYN;
   }
+  // A SYN that the capture shows late belongs to the stream that starts right behind it.
+  const ranges = sender.ranges;
+  const late = sender.synSequence < 0 && ranges.anchored &&
+    ranges.offsetOf((packet.sequence + 1) >>> 0) === 0;
+  if (late) return flow.closedAt >= 0 && packet.time - flow.closedAt >= DUPLICATE_SYN;
   // Both ends opening at once is one connection.
   const simultaneous = sender.synSequence < 0 && flow.opened && flow.segments === undefined;
   return !simultaneous || flow.closedAt >= 0;

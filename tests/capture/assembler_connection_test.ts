@@ -78,6 +78,14 @@ Deno.test("the same four-tuple with the same sequence numbers, long after the cl
   );
 });
 
+Deno.test("a SYN that the capture shows late opens no second connection", () => {
+  const { packets } = new Talk().open().send(0, 10).send(1, 20).close();
+  const [syn, ...rest] = packets;
+  const connection = assembleOne([...rest, { ...syn!, time: rest.at(-1)!.time + 1 }]);
+  assert.deepEqual(totals(connection), [10, 20]);
+  assert.equal(connection.start, "syn");
+});
+
 Deno.test("late packets of a closed connection make no new one", () => {
   const talk = new Talk().open().send(0, 10).close().wait(3000).ack(1);
   assert.equal(assemble(talk.packets).length, 1);
