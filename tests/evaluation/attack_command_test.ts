@@ -131,3 +131,25 @@ Deno.test("bad input and wrong usage get one clear line and an exit code", async
     }));
   });
 });
+
+Deno.test("without prlimit, code by others does not run, and the line says what is missing", async () => {
+  await withMadeCaptures(async (folder) => {
+    const path = `${folder}/other.ts`;
+    await Deno.writeTextFile(path, "export default {};");
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...[
+          "run",
+          "--no-prompt",
+          "--allow-read",
+          "--allow-env=NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
+        ],
+        ...[`--allow-run=${Deno.execPath()}`, "cli/main.ts", "attack", "--plugin", path],
+        ...REAL(folder),
+      ],
+      cwd: root,
+    }).output();
+    assert.equal(code, 1);
+    assert.match(new TextDecoder().decode(stderr), /^error: .*only under `prlimit`.*\n$/);
+  });
+});
