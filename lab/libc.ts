@@ -17,7 +17,7 @@ const SYMBOLS = {
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   ppoll: { parameters: ["buffer", "u64", "buffer", "pointer"], result: "i32" },
   prctl: { parameters: ["i32", "u64"], result: "i32" },
-  setpriority: { parameters: ["i32", "u32", "i32"], result: "i32" },
+  sched_setscheduler: { parameters: ["i32", "i32", "buffer"], result: "i32" },
   __errno_location: { parameters: [], result: "pointer" },
 } as const;
 
@@ -29,6 +29,7 @@ const TUNSETIFF = 0x400454can;
 const IFF_TUN = 0x1;
 const IFF_NO_PI = 0x1000;
 const PR_SET_TIMERSLACK = 29;
+const SCHED_FIFO = 1;
 const POLLIN = 1;
 
 /**
@@ -73,10 +74,10 @@ export class Libc {
     return tun;
   }
 
-  /** Asks for timers with the least slack and, where allowed, a high priority. */
+  /** Asks for timers with the least slack and to run before others, where that is allowed. */
   hurry(): void {
     this.#library.symbols.prctl(PR_SET_TIMERSLACK, 1n);
-    this.#library.symbols.setpriority(0, 0, -20);
+    this.#library.symbols.sched_setscheduler(0, SCHED_FIFO, new Uint8Array([1, 0, 0, 0]));
   }
 
   /** Reads one packet; -1 when none waits. */

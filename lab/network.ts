@@ -1,6 +1,6 @@
 import { UserError } from "../base/mod.ts";
 import type { LinkProfile } from "./link_profile.ts";
-import { endAllIn, NAMESPACE_PREFIX, removeNamespace } from "./leftovers.ts";
+import { endAllIn, removeNamespace, temporaryPrefix } from "./leftovers.ts";
 import { run, Running, sleep, type StartOptions } from "./process.ts";
 import type { TunLinkReport, TunLinkSettings } from "./tun_link.ts";
 
@@ -28,8 +28,6 @@ export interface NetworkOptions {
   readonly jitterMs?: number;
   /** Seeds loss and jitter of a `tun` link. */
   readonly seed?: number;
-  /** Tells networks of one process apart (default `""`); letters and digits. */
-  readonly label?: string;
 }
 
 /** The link could not be made. */
@@ -37,7 +35,7 @@ export class LinkFailed extends UserError {}
 
 /** Whether the kernel has netem: tries it on the loopback interface of a namespace of its own. */
 export async function hasNetem(): Promise<boolean> {
-  const name = `${NAMESPACE_PREFIX}${Deno.pid}-p`;
+  const name = `${uniqueStem()}p`;
   await run(["ip", "netns", "add", name]);
   try {
     await run(
@@ -53,6 +51,11 @@ export async function hasNetem(): Promise<boolean> {
   } finally {
     await run(["ip", "netns", "del", name]);
   }
+}
+
+/** Several networks of one process may be up at once. */
+function uniqueStem(): string {
+  return `${temporaryPrefix()}${crypto.randomUUID().slice(0, 6)}`;
 }
 
 const inNamespace = (
@@ -78,7 +81,7 @@ export class LabNetwork implements AsyncDisposable {
 
   private constructor(readonly kind: LinkKind, options: NetworkOptions) {
     this.#options = options;
-    const stem = `${NAMESPACE_PREFIX}${Deno.pid}-${options.label ?? ""}`;
+    const stem = uniqueStem();
     this.client = `${stem}c`;
     this.server = `${stem}s`;
   }
@@ -175,9 +178,13 @@ export class LabNetwork implements AsyncDisposable {
     }
   }
 
-  /** The argument list that runs `argv` in the client's or the server's namespace. */
+  /**
+   * The argument list that runs `argv` in the client's or the server's namespace, before other programs of
+   * the machine: a wait for the processor would look like the application's own time to think.
+   */
   inside(end: "client" | "server", argv: readonly string[]): string[] {
-    return inNamespace(end === "client" ? this.client : this.server, argv);
+    const name = end === "client" ? this.client : this.server;
+    return inNamespace(name, ["nice", "-n", "-10", ...argv]);
   }
 
   /** Starts `argv` in the client's or the server's namespace. */

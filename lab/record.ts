@@ -38,8 +38,8 @@ const WORKLOADS: Record<LabProtocol, (stage: Stage) => Promise<Workload>> = {
  * more, and little enough that six runs of each stay within the size of the samples.
  */
 export const RUN_LENGTH: Readonly<Record<LabProtocol, number>> = {
-  https: 27_000,
-  ssh: 45_000,
+  https: 30_000,
+  ssh: 52_000,
   smtp: 36_000,
 };
 

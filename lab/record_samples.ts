@@ -77,8 +77,11 @@ async function recordOne(options: SamplesOptions, k: number): Promise<SampleProv
       seed: `${options.seed}/${k}`,
       ...(milliseconds === undefined ? {} : { milliseconds }),
     });
-    if (run.packets.dropped > 0) {
-      throw new BadRun(`${file}: tcpdump dropped ${run.packets.dropped} packets: try again`);
+    const { dropped, received, captured } = run.packets;
+    if (dropped > 0 || captured < received) {
+      throw new BadRun(
+        `${file}: tcpdump missed ${dropped + received - captured} packets: try again`,
+      );
     }
     const failed = Object.entries(run.did).filter(([what]) => what.endsWith("failed"));
     if (failed.length > 0) {

@@ -98,8 +98,8 @@ function smtpClient(stream: Uint8Array): ByteRange[] {
       ranges.push([end, last]);
       at = last;
     } else {
-      // Addresses and credentials: the verb may stay.
-      ranges.push([Math.min(end, at + 4), end]);
+      // Addresses and credentials: no more than a verb may stay.
+      ranges.push([/^(AUTH|MAIL|RCPT|VRFY) /i.test(line) ? at + 4 : at, end]);
       at = end;
     }
   }

@@ -34,6 +34,8 @@ export class Tcpdump {
   static async start(network: LabNetwork, path: string): Promise<Tcpdump> {
     const program = network.start("client", [
       ...["tcpdump", "-i", LINK_DEVICE, "-Z", "root", "-s", "0", "-U", "-n", "-B", "16384"],
+      // Otherwise packets wait in the kernel for a second, and those of the last one are lost.
+      "--immediate-mode",
       ...["-w", path, "tcp"],
     ]);
     await program.said(/listening on/, 10_000, "errors");
@@ -42,7 +44,7 @@ export class Tcpdump {
 
   /** Ends the recording, the last packets included. */
   async stop(): Promise<CaptureCounts> {
-    await sleep(300);
+    await sleep(500);
     await this.program.stop("SIGINT", 10_000);
     return parseCounts(this.program.errors);
   }

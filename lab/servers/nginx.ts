@@ -26,8 +26,9 @@ http {
   fastcgi_temp_path ${folder}/fastcgi;
   uwsgi_temp_path ${folder}/uwsgi;
   scgi_temp_path ${folder}/scgi;
-  keepalive_timeout 2500ms;
-  keepalive_time 4s;
+  keepalive_timeout 2s;
+  keepalive_time 3s;
+  client_header_timeout 2s;
   upstream app { server ${APP.hostname}:${APP.port}; keepalive 16; }
   server {
     listen ${SERVER_ADDRESS}:443 ssl;
