@@ -16,6 +16,14 @@ const COMMANDS: Record<
     summary: "train an attack on real captures and let it judge cover",
     load: () => import("./attack.ts"),
   },
+  "client": {
+    summary: "carry connections through a tunnel in cover traffic",
+    load: () => import("./client.ts"),
+  },
+  "keygen": {
+    summary: "make a secret for a user",
+    load: () => import("./keygen.ts"),
+  },
   "lab": {
     summary: "record real programs in network namespaces (needs root)",
     load: () => import("./lab.ts"),
@@ -27,6 +35,10 @@ const COMMANDS: Record<
   "learn:samples": {
     summary: "make the shipped models again from the samples",
     load: () => import("./learn_samples.ts"),
+  },
+  "server": {
+    summary: "serve as the far end of tunnels in cover traffic",
+    load: () => import("./server.ts"),
   },
   "test:captures": {
     summary: "read a folder of foreign captures and say how it went",

@@ -1,4 +1,4 @@
-import type { CoverModel, End } from "../models/cover_model.ts";
+import type { ConnectionPlan, CoverModel, End } from "../models/cover_model.ts";
 import { LocalPlans, type PlanSource } from "../models/plans.ts";
 import type { Clock } from "./clock.ts";
 import { ConnectionPlayer, type PlayReport } from "./connection_player.ts";
@@ -15,7 +15,7 @@ import {
   type Setup,
   unpackNumbers,
 } from "./engine_frames.ts";
-import { drawPlan } from "./first_message.ts";
+import { BadPlanError, drawPlan } from "./first_message.ts";
 import { FRAME } from "./frame.ts";
 import { planKey } from "./master.ts";
 import { PlanDecoder, PlanFormatError } from "./plan_codec.ts";
@@ -48,6 +48,8 @@ export interface SlaveOptions {
   readonly tunnel: TunnelPort;
   /** Models held here: a master may refer to them by digest. */
   readonly models: readonly CoverModel[];
+  /** Where plans of a model are drawn, from a 32-byte key; `LocalPlans` if absent. */
+  readonly plans?: (model: CoverModel, key: Uint8Array) => PlanSource;
   /** Which end this is; `server` if absent. */
   readonly end?: End;
   /** What this end will play at most. */
@@ -124,6 +126,11 @@ export class Slave {
   /** Cover connections that are open. */
   get open(): number {
     return this.#live.size;
+  }
+
+  /** Model sessions that the master plays at once; undefined until its set-up has come. */
+  get sessions(): number | undefined {
+    return this.#setup?.sessions;
   }
 
   /** Ends all connections at once; nothing new may be accepted. */
@@ -222,7 +229,13 @@ export class Slave {
   }
 
   #derive(live: Live, minimum: number, { grid }: Pick<CoverConnection, "grid">): void {
-    const { plan } = drawPlan(this.#plans!, live.session, live.serial, minimum, grid);
+    let plan: ConnectionPlan;
+    try {
+      plan = drawPlan(this.#plans!, live.session, live.serial, minimum, grid).plan;
+    } catch (error) {
+      if (!(error instanceof BadPlanError)) throw error;
+      return this.#refuse(live, ENGINE_ERROR.format, error.reason);
+    }
     for (const exchange of plan.exchanges) {
       if (!this.#allowed(live, exchange)) return;
       live.script.add(exchange);
@@ -323,7 +336,8 @@ export class Slave {
       if (model === undefined) {
         return this.#refuse(live, ENGINE_ERROR.unknownModel, "no model of that digest");
       }
-      this.#plans = new LocalPlans(model, planKey(setup.seed));
+      const key = planKey(setup.seed);
+      this.#plans = this.#options.plans?.(model, key) ?? new LocalPlans(model, key);
     }
     this.#setup = setup;
     live.ready = true;

@@ -46,13 +46,13 @@ export function foreignDecoy(address: Address): Decoy {
   return { address, close: () => Promise.resolve() };
 }
 
-/** What the gate says of a connection's first record: how many bytes are the proof, or a stranger. */
-export type Verdict = { readonly proof: number } | "stranger";
+/** What a connection's first record shows. */
+export type Verdict = "proven" | "stranger";
 
 /**
  * Stands between a new connection and everything else. The decoy's connection opens at once and its
  * closing is mirrored, so that a peer which says nothing meets the decoy's own timeouts. The peer's first
- * record decides: `judge` finds a proof in it, and `onProven` gets the connection with the rest; or the
+ * record decides: `judge` finds a proof in it, and `onProven` gets the connection with all its bytes; or the
  * peer is a stranger, and every byte of it goes to the decoy, beginning with the first. A decoy that
  * speaks before the peer has spoken makes it a stranger too.
  *
@@ -101,10 +101,10 @@ export function guard(
     onData(bytes) {
       if (state === "waiting") {
         const verdict = judge(bytes);
-        if (verdict !== "stranger") {
+        if (verdict === "proven") {
           over();
           connection.listener = undefined;
-          connection.unread(bytes.subarray(verdict.proof));
+          connection.unread(bytes);
           onProven(connection);
           return;
         }

@@ -1,0 +1,132 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { createHash, randomBytes } from "node:crypto";
+import { loadModel } from "../models/mod.ts";
+import {
+  formatAddress,
+  type Forward,
+  parseAddress,
+  parseForward,
+} from "../transports/doors/mod.ts";
+import { MAX_SESSIONS, parseLine, startClient } from "../transports/mimic/mod.ts";
+import { note, print } from "./output.ts";
+import { untilSignal } from "./signals.ts";
+
+interface Options {
+  readonly line?: string;
+  readonly connect?: string;
+  readonly socks?: string;
+  readonly forward?: Forward[];
+  readonly model?: string;
+  readonly carrier?: "tls";
+  readonly schedule: "strict" | "demand";
+  readonly sessions: number;
+  readonly plan?: "derived" | "embedded";
+  readonly seed?: Uint8Array;
+  readonly attempts: number;
+  readonly wireLog?: string;
+  readonly json?: boolean;
+}
+
+/** `deno task client`: the tunnel's near end. */
+export function command(): Command {
+  return new Command("deno task client")
+    .usage("LINE [options]")
+    .description(
+      "Carries connections through a tunnel in cover traffic. LINE is what `deno task server` printed. Says `ready` when the server has proved itself, and runs until SIGINT or SIGTERM.",
+    )
+    .argument("[line...]", "the server's line: mimic HOST:PORT cert=... secret=... ...")
+    .option("--line <line>", "the same as an option")
+    .option("--connect <host:port>", "connect here instead of to the line's address")
+    .option("--socks <host:port>", "SOCKS 5 door (default without --forward: 127.0.0.1:1080)")
+    .option(
+      "--forward <local=host:port>",
+      "a door that leads to one destination (repeatable)",
+      (value: string, before: Forward[] | undefined) => [...before ?? [], parseForward(value)],
+    )
+    .option("--model <name|file>", "the model to play (default: the one that the line names)")
+    .addOption(
+      new Option("--carrier <name>", "insist on this carrier for a model learned for another")
+        .choices(["tls"]),
+    )
+    .addOption(
+      new Option("--schedule <mode>", "who decides when episodes start")
+        .choices(["strict", "demand"]).default("strict"),
+    )
+    .option(
+      "--sessions <n>",
+      `model sessions played at once, 1 to ${MAX_SESSIONS}`,
+      numberOf(1, MAX_SESSIONS),
+      1,
+    )
+    .addOption(
+      new Option("--plan <form>", "how plans reach the server (default: derived where it can)")
+        .choices(["derived", "embedded"]),
+    )
+    .option("--seed <hex>", "repeat the cover of another run; secret and random by default", seedOf)
+    .option(
+      "--attempts <n>",
+      "failed attempts at the start before giving up",
+      numberOf(1, 1_000_000),
+      5,
+    )
+    .option("--wire-log <file>", "write everything done on the wire, one JSON object a line")
+    .option("--json", "print what is ready, and what was done, as JSON")
+    .action(run);
+}
+
+function numberOf(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (/^\d+$/.test(text) && number >= least && number <= most) return number;
+    throw new InvalidArgumentError(`a whole number from ${least} to ${most}`);
+  };
+}
+
+function seedOf(text: string): Uint8Array {
+  if (!/^([0-9a-fA-F]{2}){1,64}$/.test(text)) {
+    throw new InvalidArgumentError("a seed is 1 to 64 bytes in hex");
+  }
+  const bytes = new Uint8Array(text.match(/../g)!.map((pair) => parseInt(pair, 16)));
+  return bytes.length === 32 ? bytes : new Uint8Array(createHash("sha256").update(bytes).digest());
+}
+
+async function run(words: string[], options: Options): Promise<void> {
+  const { forward, plan, wireLog } = options;
+  const line = parseLine(options.line ?? words.join(" "));
+  const socks = options.socks ?? (forward === undefined ? "127.0.0.1:1080" : undefined);
+  const model = await loadModel(options.model ?? line.model);
+  const running = await startClient({
+    line,
+    model,
+    insistOnCarrier: options.carrier === "tls",
+    seed: options.seed ?? new Uint8Array(randomBytes(32)),
+    schedule: options.schedule,
+    sessions: options.sessions,
+    attempts: options.attempts,
+    ...(options.connect === undefined
+      ? {}
+      : { connect: parseAddress(options.connect, "--connect") }),
+    ...(socks === undefined ? {} : { socks: parseAddress(socks, "--socks", "127.0.0.1") }),
+    ...(forward === undefined ? {} : { forwards: forward }),
+    ...(plan === undefined ? {} : { form: plan }),
+    ...(wireLog === undefined ? {} : { wireLog }),
+    onNote: (text) => note(`note: ${text}`),
+  });
+  const doors = running.doors.map(({ kind, hostname, port }) => ({ kind, hostname, port }));
+  if (options.json) {
+    const { name, digest } = model.description;
+    print(JSON.stringify({ ready: true, doors, model: { name, digest } }));
+  } else {
+    const text = doors.map(({ kind, hostname: host, port }) =>
+      `${kind} on ${formatAddress({ host, port })}`
+    );
+    print(`ready: ${text.join(", ")}`);
+  }
+  const failed = await untilSignal(running.done).then(() => undefined, (error: unknown) => error);
+  await running.close();
+  if (failed !== undefined) throw failed;
+  if (options.json) {
+    const { lateness: _, ...counts } = running.stats;
+    print(JSON.stringify({ stopped: true, stats: counts }));
+  }
+}

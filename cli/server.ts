@@ -1,0 +1,97 @@
+import { Command, Option } from "commander";
+import { UsageError } from "../base/mod.ts";
+import { loadModel } from "../models/mod.ts";
+import { parseAddress } from "../transports/doors/mod.ts";
+import { startServer } from "../transports/mimic/mod.ts";
+import { note, print } from "./output.ts";
+import { untilSignal } from "./signals.ts";
+
+interface Options {
+  readonly listen: string;
+  readonly advertise?: string;
+  readonly model?: string[];
+  readonly carrier?: "tls";
+  readonly state: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly name?: string;
+  readonly alpn?: string;
+  readonly decoy?: string;
+  readonly allowPrivate?: boolean;
+  readonly wireLog?: string;
+  readonly verbose?: boolean;
+  readonly json?: boolean;
+}
+
+/** `deno task server`: the tunnel's far end. */
+export function command(): Command {
+  return new Command("deno task server")
+    .description(
+      "Serves as the far end of tunnels in cover traffic. Prints one line, which `deno task client` needs, and serves until SIGINT or SIGTERM.",
+    )
+    .option("--listen <host:port>", "where to listen; port 0 takes a free one", "127.0.0.1:8443")
+    .option("--advertise <host:port>", "the address in the line, if it is another")
+    .option(
+      "--model <name|file>",
+      "a model that clients may play (repeatable; the line names the first; default: https)",
+      (value: string, before: string[] | undefined) => [...before ?? [], value],
+    )
+    .addOption(
+      new Option("--carrier <name>", "insist on this carrier for models learned for another")
+        .choices(["tls"]),
+    )
+    .option(
+      "--state <folder>",
+      "keys, secrets and pages, made at the first start",
+      "trafficmimic-server",
+    )
+    .option("--cert <file>", "your own certificate, PEM (with --key)")
+    .option("--key <file>", "its private key, PEM")
+    .option(
+      "--name <host>",
+      "the server's name: in a self-made certificate, and asked for by clients",
+    )
+    .option("--alpn <list>", "application protocols, comma-separated (default: as the model's)")
+    .option("--decoy <host:port>", "what strangers meet (default: a web page of this installation)")
+    .option("--allow-private", "also connect to loopback, link-local and private addresses")
+    .option("--wire-log <file>", "write everything done on the wire, one JSON object a line")
+    .option("--verbose", "say on standard error what goes wrong")
+    .option("--json", "print the line within a JSON object")
+    .action(run);
+}
+
+/** What servers of a protocol negotiate inside TLS. */
+function alpnOf(protocol: string): string[] | undefined {
+  return protocol === "https" ? ["http/1.1"] : undefined;
+}
+
+async function run(options: Options): Promise<void> {
+  const { cert, key, name, wireLog } = options;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new UsageError("--cert and --key go together");
+  }
+  const [first, ...others] = await Promise.all((options.model ?? ["https"]).map(loadModel));
+  const alpn = options.alpn?.split(",").filter((item) => item !== "") ??
+    alpnOf(first!.description.protocol);
+  const running = await startServer({
+    listen: parseAddress(options.listen, "--listen", "127.0.0.1"),
+    models: [first!, ...others],
+    insistOnCarrier: options.carrier === "tls",
+    state: options.state,
+    allowPrivate: options.allowPrivate ?? false,
+    ...(alpn === undefined || alpn.length === 0 ? {} : { alpn }),
+    ...(options.advertise === undefined
+      ? {}
+      : { advertise: parseAddress(options.advertise, "--advertise") }),
+    ...(cert === undefined || key === undefined ? {} : { certificate: { cert, key } }),
+    ...(name === undefined ? {} : { name }),
+    ...(options.decoy === undefined ? {} : { decoy: parseAddress(options.decoy, "--decoy") }),
+    ...(wireLog === undefined ? {} : { wireLog }),
+    ...(options.verbose ? { onNote: note } : {}),
+  });
+  print(
+    options.json ? JSON.stringify({ line: running.line, address: running.address }) : running.line,
+  );
+  await untilSignal();
+  await running.close();
+}

@@ -1,0 +1,70 @@
+import { UserError, writeFileAtomically } from "../../base/mod.ts";
+import { keptIdentity, type ServerIdentity } from "../carriers/mod.ts";
+import { type DecoyPages, makeDecoyPages } from "./decoy_page.ts";
+import { formatSecret, newSecret, parseSecret } from "./proof.ts";
+
+/** The state folder cannot be used. */
+export class StateError extends UserError {
+  /** `path` is the folder or file at fault. */
+  constructor(readonly path: string, cause: unknown) {
+    super(`${path}: cannot be used as state: ${(cause as Error).message.split("\n")[0]}`, {
+      cause,
+    });
+  }
+}
+
+/** What a server keeps across restarts: made at the first start, anew for each installation. */
+export interface ServerState {
+  /** Its key and certificate. */
+  readonly identity: ServerIdentity;
+  /** The users' secrets. */
+  readonly secrets: readonly Uint8Array[];
+  /** The built-in decoy's pages. */
+  readonly pages: DecoyPages;
+}
+
+async function readOrMake(file: string, make: () => string): Promise<string> {
+  try {
+    return await Deno.readTextFile(file);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const text = make();
+    await writeFileAtomically(file, text, { mode: 0o600 });
+    return text;
+  }
+}
+
+/**
+ * Opens the state folder `folder` (mode 0700), making what is missing (files of mode 0600): `cert.pem` and
+ * `key.pem` unless an `identity` is given, `secrets` (one a line; lines may be added), `home.html` and
+ * `missing.html`. `name` is the name in a new certificate.
+ *
+ * @throws {StateError} if the folder cannot be used.
+ * @throws {SecretError} if a line of `secrets` is none.
+ * @throws {CertificateError} if the certificate or the key cannot be used.
+ */
+export async function openServerState(
+  folder: string,
+  options: { readonly identity?: ServerIdentity; readonly name?: string } = {},
+): Promise<ServerState> {
+  try {
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+    const secretsFile = `${folder}/secrets`;
+    const text = await readOrMake(secretsFile, () => `${formatSecret(newSecret())}\n`);
+    const secrets = text.split("\n").map((line) => line.trim()).filter((line) => line !== "")
+      .map((line, index) => parseSecret(line, `${secretsFile}, line ${index + 1}`));
+    if (secrets.length === 0) throw new Error(`${secretsFile} is empty`);
+    const made = makeDecoyPages();
+    return {
+      identity: options.identity ?? await keptIdentity(folder, options.name),
+      secrets,
+      pages: {
+        home: await readOrMake(`${folder}/home.html`, () => made.home),
+        missing: await readOrMake(`${folder}/missing.html`, () => made.missing),
+      },
+    };
+  } catch (cause) {
+    if (cause instanceof UserError || cause instanceof Deno.errors.NotCapable) throw cause;
+    throw new StateError(folder, cause);
+  }
+}

@@ -1,0 +1,248 @@
+import { UserError } from "../../base/mod.ts";
+import type { CoverModel } from "../../models/mod.ts";
+import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
+import { connectTls, listenTls, readIdentity } from "../carriers/mod.ts";
+import {
+  type Address,
+  type Door,
+  formatAddress,
+  type Forward,
+  listenForward,
+  listenSocks5,
+  TurnBudget,
+} from "../doors/mod.ts";
+import { foreignDecoy, startBuiltInDecoy } from "./decoy.ts";
+import { formatLine, type ServerLine } from "./line.ts";
+import { MAX_SESSIONS } from "./proof.ts";
+import { openServerState } from "./server_state.ts";
+import { TmClient } from "./tm_client.ts";
+import { TmServer } from "./tm_server.ts";
+import { WireLogFile } from "./wire_log_file.ts";
+
+/** A model learned for another carrier than the one in use. */
+export class CarrierMismatch extends UserError {
+  /** The model's name, the carrier it was learned for, and the one in use. */
+  constructor(readonly model: string, readonly learnedFor: string, readonly used: string) {
+    super(
+      `the model ${model} was learned for the carrier ${learnedFor}, and ${used} looks like something ` +
+        `else: choose another model, or insist with --carrier ${used}`,
+    );
+  }
+}
+
+function checkCarrier({ description }: CoverModel, insisted: boolean | undefined): void {
+  const { carrier, name } = description;
+  if (carrier !== "tls" && insisted !== true) throw new CarrierMismatch(name, carrier, "tls");
+}
+
+/** A server that stands alone. */
+export interface StandaloneServerOptions {
+  /** Where it listens; port 0 takes a free one. */
+  readonly listen: Address;
+  /** The address that clients are told, if it is another. */
+  readonly advertise?: Address;
+  /** The models held; the line names the first. */
+  readonly models: readonly [CoverModel, ...CoverModel[]];
+  /** Whether models learned for another carrier are allowed. */
+  readonly insistOnCarrier?: boolean;
+  /** The state folder. */
+  readonly state: string;
+  /** The operator's own certificate and key files, PEM. */
+  readonly certificate?: { readonly cert: string; readonly key: string };
+  /** The name in a self-made certificate, and in the line (SNI). */
+  readonly name?: string;
+  /** Application protocols; none are negotiated if absent. */
+  readonly alpn?: readonly string[];
+  /** The operator's decoy; the built-in one if absent. */
+  readonly decoy?: Address;
+  /** Whether destinations may be private addresses. */
+  readonly allowPrivate?: boolean;
+  /** File for the wire log. */
+  readonly wireLog?: string;
+  /** Told in words of what goes wrong. */
+  readonly onNote?: (text: string) => void;
+}
+
+/** A server that is running. */
+export interface StandaloneServer {
+  /** What a client needs, for the first user. */
+  readonly line: string;
+  /** Where it listens. */
+  readonly address: Address;
+  /** The server itself. */
+  readonly server: TmServer;
+  /** Ends it. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a server with its state, its decoy and its carrier.
+ *
+ * @throws {UserError} with one line that says what is wrong: the port, the state, the certificate.
+ */
+export async function startServer(options: StandaloneServerOptions): Promise<StandaloneServer> {
+  const { alpn, certificate, decoy: foreign, models, name, onNote } = options;
+  for (const model of models) checkCarrier(model, options.insistOnCarrier);
+  const state = await openServerState(options.state, {
+    ...(certificate === undefined
+      ? {}
+      : { identity: await readIdentity(certificate.cert, certificate.key) }),
+    ...(name === undefined ? {} : { name }),
+  });
+  const log = options.wireLog === undefined ? undefined : new WireLogFile(options.wireLog);
+  const decoy = foreign === undefined ? startBuiltInDecoy(state.pages) : foreignDecoy(foreign);
+  const server = new TmServer({
+    secrets: state.secrets,
+    models,
+    decoy,
+    destinations: { allowPrivate: options.allowPrivate ?? false },
+    ...(log === undefined ? {} : { onWire: log.add }),
+    ...(onNote === undefined ? {} : { onNote }),
+  });
+  let carrier;
+  try {
+    carrier = await listenTls({
+      hostname: options.listen.host,
+      port: options.listen.port,
+      identity: state.identity,
+      ...(alpn === undefined ? {} : { alpn }),
+    }, server.accept);
+  } catch (error) {
+    log?.close();
+    await decoy.close();
+    throw error;
+  }
+  const address = { host: carrier.hostname, port: carrier.port };
+  const line: ServerLine = {
+    address: options.advertise ?? address,
+    cert: state.identity.pin,
+    secret: state.secrets[0]!,
+    model: models[0].description.name,
+    digest: models[0].description.digest,
+    carrier: "tls",
+    ...(alpn === undefined ? {} : { alpn }),
+    ...(name === undefined ? {} : { sni: name }),
+  };
+  return {
+    line: formatLine(line),
+    address,
+    server,
+    close: async () => {
+      const closing = carrier.close();
+      server.stop();
+      await Promise.race([closing, settle()]);
+      log?.close();
+      await Promise.race([decoy.close(), settle()]);
+    },
+  };
+}
+
+/** A moment in which the operating system takes the last alerts and ends. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 100));
+}
+
+/** A client that stands alone. */
+export interface StandaloneClientOptions {
+  /** What the server printed. */
+  readonly line: ServerLine;
+  /** Where to connect instead of the line's address. */
+  readonly connect?: Address;
+  /** What is played. */
+  readonly model: CoverModel;
+  /** Whether a model learned for another carrier is allowed. */
+  readonly insistOnCarrier?: boolean;
+  /** 32 bytes that all cover is drawn from. */
+  readonly seed: Uint8Array;
+  /** Where the SOCKS door listens, if there is one. */
+  readonly socks?: Address;
+  /** Forwarding doors. */
+  readonly forwards?: readonly Forward[];
+  /** Who decides when episodes start. */
+  readonly schedule?: Scheduling;
+  /** Model sessions at once, 1 to 16. */
+  readonly sessions?: number;
+  /** How plans reach the server; embedded where the line names another model. */
+  readonly form?: PlanForm;
+  /** Failed attempts at the start before giving up. */
+  readonly attempts?: number;
+  /** File for the wire log. */
+  readonly wireLog?: string;
+  /** Told in words of what goes wrong. */
+  readonly onNote?: (text: string) => void;
+}
+
+/** A client that is running. */
+export interface StandaloneClient {
+  /** The doors, the SOCKS door first. */
+  readonly doors: readonly Door[];
+  /** Rejects with what ends it; resolves when it is closed. */
+  readonly done: Promise<void>;
+  /** What the engine has counted. */
+  readonly stats: EngineStats;
+  /** Ends it. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a client with its doors. Resolves once the server has proved itself and follows.
+ *
+ * @throws {UserError} with one line: a port in use, the server unreachable, the wrong key or secret.
+ */
+export async function startClient(options: StandaloneClientOptions): Promise<StandaloneClient> {
+  const { attempts, line, model, onNote, schedule, seed } = options;
+  checkCarrier(model, options.insistOnCarrier);
+  const address = options.connect ?? line.address;
+  const sameModel = line.digest !== undefined && model.description.digest.startsWith(line.digest);
+  const log = options.wireLog === undefined ? undefined : new WireLogFile(options.wireLog);
+  const client = new TmClient({
+    server: formatAddress(address),
+    secret: line.secret,
+    connect: () =>
+      connectTls({
+        hostname: address.host,
+        port: address.port,
+        pin: line.cert,
+        ...(line.sni === undefined ? {} : { serverName: line.sni }),
+        ...(line.alpn === undefined ? {} : { alpn: line.alpn }),
+      }),
+    model,
+    seed,
+    sessions: Math.min(MAX_SESSIONS, options.sessions ?? 1),
+    form: options.form ?? (sameModel ? "derived" : "embedded"),
+    ...(schedule === undefined ? {} : { schedule }),
+    ...(attempts === undefined ? {} : { attempts }),
+    ...(log === undefined ? {} : { onWire: log.add }),
+    ...(onNote === undefined ? {} : { onNote }),
+  });
+  const doors: Door[] = [];
+  const close = async () => {
+    const closing = doors.map((door) => door.close());
+    await client.stop();
+    await Promise.all(closing);
+    await settle();
+    log?.close();
+  };
+  try {
+    const budget = new TurnBudget();
+    if (options.socks !== undefined) {
+      doors.push(await listenSocks5(options.socks, client.open, budget));
+    }
+    for (const forward of options.forwards ?? []) {
+      doors.push(await listenForward(forward, client.open, budget));
+    }
+    client.start();
+    await client.ready;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    doors,
+    done: client.done,
+    get stats() {
+      return client.stats;
+    },
+    close,
+  };
+}

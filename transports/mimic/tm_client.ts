@@ -1,0 +1,298 @@
+import { UserError } from "../../base/mod.ts";
+import { type CoverModel, substream } from "../../models/mod.ts";
+import {
+  type Clock,
+  type DialRequest,
+  type EngineStats,
+  Master,
+  type PlanForm,
+  ReliableTunnel,
+  type Scheduling,
+  SystemClock,
+  TunnelClosedError,
+  type TunnelStream,
+  type WireEvent,
+} from "../../playback/mod.ts";
+import { type CarrierConnection, ConnectError, WrongCertificate } from "../carriers/mod.ts";
+import type { Address } from "../doors/mod.ts";
+import {
+  ANSWER_LENGTH,
+  type ClientProof,
+  helloProof,
+  isAnswer,
+  TOKEN_LENGTH,
+  tokenProof,
+  tunnelKeys,
+} from "./proof.ts";
+
+/** The server does not answer the proof: it does not know the secret. */
+export class WrongSecret extends UserError {
+  /** `address` is the server's. */
+  constructor(readonly address: string) {
+    super(
+      `the server at ${address} does not know this secret: it answered as the web server that it ` +
+        `pretends to be: check secret= in its line`,
+    );
+  }
+}
+
+/** The server was not reached at the start, however often it was tried. */
+export class Unreachable extends UserError {
+  /** `cause` is the last attempt's error. */
+  constructor(attempts: number, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    super(`${why} (tried ${attempts} times)`, { cause });
+  }
+}
+
+/** What a {@linkcode TmClient} needs. */
+export interface TmClientOptions {
+  /** The server's address, for messages. */
+  readonly server: string;
+  /** The user's secret. */
+  readonly secret: Uint8Array;
+  /** Opens a connection of the carrier to the server. */
+  readonly connect: () => Promise<CarrierConnection>;
+  /** What is played. */
+  readonly model: CoverModel;
+  /** 32 random bytes; the same make the cover repeatable. */
+  readonly seed: Uint8Array;
+  /** Who decides when episodes start; `strict` if absent. */
+  readonly schedule?: Scheduling;
+  /** Model sessions played at once, at most 16; 1 if absent. */
+  readonly sessions?: number;
+  /** How plans reach the server; `derived` if absent. */
+  readonly form?: PlanForm;
+  /** The time; the wall clock if absent. */
+  readonly clock?: Clock;
+  /** Failed attempts in a row at the start before giving up; 5 if absent. Later there is no limit. */
+  readonly attempts?: number;
+  /** Told of everything done on the wire. */
+  readonly onWire?: (event: WireEvent) => void;
+  /** Told in words of what goes wrong and is tried again. */
+  readonly onNote?: (text: string) => void;
+}
+
+/**
+ * The client's end: plays the model as its master over connections of a carrier, with or without users,
+ * and opens users' streams in the tunnel. A tunnel that the server has lost (it was restarted) is
+ * replaced: its streams fail, the next ones use the new one.
+ */
+export class TmClient {
+  /**
+   * Resolves when the server has proved itself and follows; rejects with {@linkcode WrongSecret},
+   * {@linkcode Unreachable}, `WrongCertificate` or the server's refusal of the model.
+   */
+  readonly ready: Promise<void>;
+  /** Rejects with what ends the client after it was ready; resolves when it is stopped. */
+  readonly done: Promise<void>;
+  readonly #options: TmClientOptions;
+  readonly #clock: Clock;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #done = Promise.withResolvers<void>();
+  #tunnel: ReliableTunnel;
+  #master: Master;
+  /** The key of the tokens, once the server has proved itself. */
+  #resumeKey: Uint8Array | undefined;
+  /** How many tunnels were begun: each has a seed of its own. */
+  #generation = 0;
+  /** Connections in a row that ended without the server's proof. */
+  #unproven = 0;
+  #everProven = false;
+  #helloPending = false;
+  #isReady = false;
+  #stopped = false;
+
+  /** Prepares a client; {@linkcode TmClient.start} begins. */
+  constructor(options: TmClientOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? new SystemClock();
+    this.ready = this.#ready.promise;
+    this.done = this.#done.promise;
+    this.ready.catch(() => {});
+    this.done.catch(() => {});
+    this.#tunnel = this.#newTunnel();
+    this.#master = this.#newMaster();
+  }
+
+  /** What the engine has counted since the present tunnel began. */
+  get stats(): EngineStats {
+    return this.#master.stats;
+  }
+
+  /** Cover connections that are open. */
+  get connections(): number {
+    return this.#master.open;
+  }
+
+  /** Begins to play. */
+  start(): void {
+    this.#master.start();
+  }
+
+  /** Opens a stream to a destination; an arrow function, to be handed to doors. */
+  readonly open = (destination: Address): TunnelStream => this.#tunnel.open(destination);
+
+  /**
+   * Takes leave: tells the server, waits until that has been said or `patience` milliseconds have passed
+   * (the cover decides when something is sent), and closes all connections.
+   */
+  async stop(patience = 2000): Promise<void> {
+    if (this.#stopped) return;
+    if (this.#everProven) {
+      this.#tunnel.goodbye();
+      const deadline = this.#clock.now() + patience;
+      while (!this.#tunnel.settled && this.#clock.now() < deadline) {
+        await new Promise<void>((resolve) => this.#clock.at(this.#clock.now() + 20, resolve));
+      }
+    }
+    this.#end();
+    this.#done.resolve();
+  }
+
+  #newTunnel(): ReliableTunnel {
+    return new ReliableTunnel({ end: "client", clock: this.#clock });
+  }
+
+  #newMaster(): Master {
+    const { form, model, onWire, schedule, seed, sessions } = this.#options;
+    const tunnel = this.#tunnel;
+    const generation = this.#generation++;
+    return new Master({
+      clock: this.#clock,
+      tunnel,
+      model,
+      seed: generation === 0 ? seed : substream(seed, "tunnel", generation),
+      dial: (request) => void this.#dial(request, tunnel),
+      minFirstPayload: TOKEN_LENGTH + 2,
+      ...(form === undefined ? {} : { form }),
+      ...(schedule === undefined ? {} : { schedule }),
+      ...(sessions === undefined ? {} : { sessions }),
+      ...(onWire === undefined ? {} : { onWire }),
+      onReady: () => {
+        this.#isReady = true;
+        this.#ready.resolve();
+      },
+      onDialFailure: (error, failures, pause) => this.#onDialFailure(error, failures, pause),
+      onError: (error) => this.#fail(error),
+    });
+  }
+
+  async #dial(request: DialRequest, tunnel: ReliableTunnel): Promise<void> {
+    let connection: CarrierConnection;
+    try {
+      connection = await this.#options.connect();
+    } catch (error) {
+      if (error instanceof WrongCertificate) this.#fail(error);
+      else request.failed(error);
+      return;
+    }
+    if (this.#stopped || tunnel !== this.#tunnel) {
+      connection.close("fin");
+      return;
+    }
+    const { session, serial } = request;
+    const digest = connection.certificateDigest;
+    let proof: ClientProof;
+    let proven: () => void;
+    const resumeKey = this.#resumeKey;
+    if (resumeKey !== undefined) {
+      proof = tokenProof(resumeKey, digest, session, serial);
+      proven = () => {};
+    } else {
+      // Until the server has proved itself the master opens one connection at a time.
+      if (this.#helloPending && this.#onUnproven()) return request.failed(new Error("no proof"));
+      this.#helloPending = true;
+      const hello = helloProof(this.#options.secret, digest, session, serial);
+      proof = hello;
+      proven = () => {
+        this.#resumeKey = tunnelKeys(this.#options.secret, hello.nonce).resumeKey;
+      };
+    }
+    request.done({
+      connection,
+      prefix: proof.first,
+      peerPrefix: ANSWER_LENGTH,
+      onPeerPrefix: (seen) => {
+        this.#helloPending = false;
+        if (isAnswer(seen, proof.answer)) {
+          this.#unproven = 0;
+          this.#everProven = true;
+          proven();
+          return true;
+        }
+        this.#later(() => this.#onWrongAnswer(tunnel, resumeKey === undefined));
+        return false;
+      },
+    });
+  }
+
+  /** The server showed us the decoy. */
+  #onWrongAnswer(tunnel: ReliableTunnel, hello: boolean): void {
+    if (this.#stopped || tunnel !== this.#tunnel) return;
+    if (hello) this.#fail(new WrongSecret(this.#options.server));
+    else this.#renew("the server has forgotten the tunnel: beginning a new one");
+  }
+
+  /** The connection before ended without the server's answer. Returns whether that was the end. */
+  #onUnproven(): boolean {
+    this.#unproven++;
+    if (this.#resumeKey !== undefined) {
+      if (this.#unproven >= 8) {
+        this.#later(() => this.#renew("the server no longer answers: beginning a new tunnel"));
+      }
+      return false;
+    }
+    if (this.#everProven || this.#unproven < 3) return false;
+    this.#fail(new WrongSecret(this.#options.server));
+    return true;
+  }
+
+  #onDialFailure(error: unknown, failures: number, pause: number): void {
+    if (this.#stopped) return;
+    const why = error instanceof Error ? error.message : String(error);
+    if (error instanceof ConnectError) {
+      if (!this.#everProven && failures >= (this.#options.attempts ?? 5)) {
+        this.#later(() => this.#fail(new Unreachable(failures, error)));
+        return;
+      }
+    } else if (this.#resumeKey !== undefined) this.#onUnproven();
+    this.#options.onNote?.(`${why}: trying again in ${(pause / 1000).toFixed(1)} s`);
+  }
+
+  /** Gives the tunnel up and begins another. */
+  #renew(why: string): void {
+    if (this.#stopped) return;
+    this.#options.onNote?.(why);
+    this.#unproven = 0;
+    this.#helloPending = false;
+    this.#resumeKey = undefined;
+    const [tunnel, master] = [this.#tunnel, this.#master];
+    this.#tunnel = this.#newTunnel();
+    this.#master = this.#newMaster();
+    master.stop();
+    tunnel.fail(new TunnelClosedError(why));
+    this.#master.start();
+  }
+
+  #fail(error: UserError): void {
+    if (this.#stopped) return;
+    this.#end(error);
+    if (this.#isReady) this.#done.reject(error);
+    else {
+      this.#ready.reject(error);
+      this.#done.resolve();
+    }
+  }
+
+  #end(reason: Error = new TunnelClosedError("the client stops")): void {
+    this.#stopped = true;
+    this.#master.stop();
+    this.#tunnel.fail(reason);
+  }
+
+  /** Not within a call of the engine's. */
+  #later(run: () => void): void {
+    this.#clock.at(this.#clock.now(), run);
+  }
+}

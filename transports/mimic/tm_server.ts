@@ -1,0 +1,283 @@
+import { SystemClock } from "../../playback/mod.ts";
+import {
+  type Clock,
+  type Policy,
+  ReliableTunnel,
+  Slave,
+  STREAM_CODES,
+  type Timer,
+  TunnelClosedError,
+  type TunnelStream,
+  type WireEvent,
+} from "../../playback/mod.ts";
+import type { CoverModel } from "../../models/mod.ts";
+import type { CarrierConnection } from "../carriers/mod.ts";
+import { copyBothWays, TurnBudget } from "../doors/mod.ts";
+import { type Decoy, guard, type Verdict } from "./decoy.ts";
+import { connectDestination, DestinationError, type DestinationOptions } from "./destinations.ts";
+import {
+  HELLO_LENGTH,
+  type JudgedHello,
+  judgeHello,
+  type RedeemedToken,
+  ReplayCache,
+  TOKEN_LENGTH,
+  TokenBook,
+  tunnelKeys,
+} from "./proof.ts";
+
+/** The most that one user may hold here. */
+export interface UserLimits {
+  /** Tunnels at once. */
+  readonly tunnels: number;
+  /** Cover connections at once, of all tunnels together. */
+  readonly connections: number;
+  /** Streams of one tunnel at once. */
+  readonly streams: number;
+  /** Bytes held in buffers, of all tunnels together. */
+  readonly memory: number;
+}
+
+/** Wide enough for a Tor bridge whose users share one secret. */
+export const DEFAULT_USER_LIMITS: UserLimits = {
+  tunnels: 256,
+  connections: 4096,
+  streams: 256,
+  memory: 512 * 2 ** 20,
+};
+
+/** What a {@linkcode TmServer} needs. */
+export interface TmServerOptions {
+  /** The secrets, one for each user. */
+  readonly secrets: readonly Uint8Array[];
+  /** Models held here: a client may refer to them. */
+  readonly models: readonly CoverModel[];
+  /** What strangers meet. */
+  readonly decoy: Decoy;
+  /** Which destinations are allowed. */
+  readonly destinations?: DestinationOptions;
+  /** What clients may ask for. */
+  readonly policy?: Policy;
+  /** What each user may hold. */
+  readonly limits?: UserLimits;
+  /** Milliseconds that a tunnel without connections is kept; ten minutes if absent. */
+  readonly keepTunnels?: number;
+  /** Connections at most that have not proved anything; more are reset. 1000 if absent. */
+  readonly maxStrangers?: number;
+  /** The time; the wall clock if absent. */
+  readonly clock?: Clock;
+  /** Told of everything done on the wire. */
+  readonly onWire?: (event: WireEvent) => void;
+  /** Told in words of what goes wrong; never contains an address. */
+  readonly onNote?: (text: string) => void;
+}
+
+interface Tunnel {
+  readonly id: string;
+  readonly user: number;
+  readonly tunnel: ReliableTunnel;
+  readonly slave: Slave;
+  expiry: Timer | undefined;
+  leaving: boolean;
+}
+
+/**
+ * The server's end: admits connections that prove a secret, hands all others to the decoy, follows each
+ * tunnel's master, and connects its streams to their destinations. It is handed open connections of a
+ * carrier.
+ */
+export class TmServer {
+  readonly #options: TmServerOptions;
+  readonly #clock: Clock;
+  readonly #limits: UserLimits;
+  readonly #budget = new TurnBudget();
+  readonly #replays = new ReplayCache();
+  readonly #tokens = new TokenBook<Tunnel>(({ slave }) => slave.sessions);
+  readonly #tunnels = new Set<Tunnel>();
+  readonly #strangers = new Set<() => void>();
+  #stopped = false;
+
+  /** Prepares a server; give its {@linkcode TmServer.accept} to a carrier. */
+  constructor(options: TmServerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? new SystemClock();
+    this.#limits = options.limits ?? DEFAULT_USER_LIMITS;
+  }
+
+  /** Tunnels that are kept, with and without connections. */
+  get tunnels(): number {
+    return this.#tunnels.size;
+  }
+
+  /** Cover connections that are open. */
+  get connections(): number {
+    let sum = 0;
+    for (const { slave } of this.#tunnels) sum += slave.open;
+    return sum;
+  }
+
+  /** User streams that are open. */
+  get streams(): number {
+    let sum = 0;
+    for (const { tunnel } of this.#tunnels) sum += tunnel.streams;
+    return sum;
+  }
+
+  /** Connections that have not proved anything: new ones, and those with the decoy. */
+  get strangers(): number {
+    return this.#strangers.size;
+  }
+
+  /** Takes a connection of the carrier's after its handshake. */
+  readonly accept = (connection: CarrierConnection): void => {
+    if (this.#stopped || this.#strangers.size >= (this.#options.maxStrangers ?? 1000)) {
+      connection.close("rst");
+      return;
+    }
+    let admit: ((connection: CarrierConnection) => void) | undefined;
+    const judge = (first: Uint8Array): Verdict => {
+      const token = this.#tokens.redeem(first);
+      if (token !== undefined) {
+        if (!this.#hasRoom(token.tunnel.user)) return "stranger";
+        admit = (proven) => this.#resume(proven, token);
+        return "proven";
+      }
+      const hello = judgeHello(first, connection.certificateDigest, this.#options.secrets);
+      if (hello === undefined || !this.#replays.admit(hello.nonce)) return "stranger";
+      if (!this.#hasRoom(hello.user) || !this.#makeRoom(hello.user)) {
+        this.#options.onNote?.("a user was turned away: too many tunnels or connections");
+        return "stranger";
+      }
+      admit = (proven) => this.#begin(proven, hello);
+      return "proven";
+    };
+    const stop = guard(
+      connection,
+      this.#options.decoy,
+      judge,
+      (proven) => admit!(proven),
+      () => this.#strangers.delete(stop),
+    );
+    this.#strangers.add(stop);
+  };
+
+  /** Ends everything: connections are closed, streams and destinations reset. */
+  stop(): void {
+    this.#stopped = true;
+    for (const tunnel of [...this.#tunnels]) this.#end(tunnel, "the server stops");
+    for (const stop of [...this.#strangers]) stop();
+  }
+
+  #hasRoom(user: number): boolean {
+    let connections = 0;
+    for (const { user: owner, slave } of this.#tunnels) {
+      if (owner === user) connections += slave.open;
+    }
+    return connections < this.#limits.connections;
+  }
+
+  /** Whether a user may have one more tunnel; the oldest without connections goes if need be. */
+  #makeRoom(user: number): boolean {
+    const own = [...this.#tunnels].filter((tunnel) => tunnel.user === user);
+    if (own.length < this.#limits.tunnels) return true;
+    const idle = own.find(({ slave }) => slave.open === 0);
+    if (idle === undefined) return false;
+    this.#end(idle, "another tunnel took its place");
+    return true;
+  }
+
+  #begin(connection: CarrierConnection, hello: JudgedHello): void {
+    const { tunnelId, resumeKey } = tunnelKeys(this.#options.secrets[hello.user]!, hello.nonce);
+    const { models, onNote, onWire, policy } = this.#options;
+    const reliable = new ReliableTunnel({
+      end: "server",
+      clock: this.#clock,
+      maxStreams: this.#limits.streams,
+    });
+    const tunnel: Tunnel = {
+      id: tunnelId,
+      user: hello.user,
+      tunnel: reliable,
+      expiry: undefined,
+      leaving: false,
+      slave: new Slave({
+        clock: this.#clock,
+        tunnel: reliable,
+        models,
+        ...(policy === undefined ? {} : { policy }),
+        ...(onWire === undefined ? {} : { onWire }),
+        onFault: ({ report }) =>
+          onNote?.(`a cover connection was given up: ${String(report.error)}`),
+        onClosed: (open) => {
+          if (open === 0) this.#expire(tunnel);
+        },
+      }),
+    };
+    reliable.onStream = (stream) => void this.#serve(tunnel, stream);
+    reliable.onGoodbye = () => {
+      tunnel.leaving = true;
+      if (tunnel.slave.open === 0) this.#expire(tunnel);
+    };
+    this.#tunnels.add(tunnel);
+    this.#tokens.add(tunnel, resumeKey, connection.certificateDigest, hello);
+    this.#play(connection, tunnel, hello, HELLO_LENGTH);
+  }
+
+  #resume(connection: CarrierConnection, token: RedeemedToken<Tunnel>): void {
+    const { tunnel } = token;
+    if (tunnel.expiry !== undefined) this.#clock.cancel(tunnel.expiry);
+    tunnel.expiry = undefined;
+    this.#play(connection, tunnel, token, TOKEN_LENGTH);
+  }
+
+  #play(
+    connection: CarrierConnection,
+    tunnel: Tunnel,
+    { session, serial, answer }: {
+      readonly session: number;
+      readonly serial: number;
+      readonly answer: Uint8Array;
+    },
+    peerPrefix: number,
+  ): void {
+    tunnel.slave.accept(connection, { session, serial, prefix: answer, peerPrefix });
+  }
+
+  /** Ends a tunnel that stays without connections; soon, if the client took its leave. */
+  #expire(tunnel: Tunnel): void {
+    if (!this.#tunnels.has(tunnel)) return;
+    if (tunnel.expiry !== undefined) this.#clock.cancel(tunnel.expiry);
+    const after = tunnel.leaving ? 0 : this.#options.keepTunnels ?? 600_000;
+    tunnel.expiry = this.#clock.at(this.#clock.now() + after, () => {
+      if (tunnel.slave.open === 0) this.#end(tunnel, "no connection came back");
+    });
+  }
+
+  #end(tunnel: Tunnel, why: string): void {
+    if (!this.#tunnels.delete(tunnel)) return;
+    if (tunnel.expiry !== undefined) this.#clock.cancel(tunnel.expiry);
+    this.#tokens.remove(tunnel);
+    tunnel.slave.stop();
+    tunnel.tunnel.fail(new TunnelClosedError(why));
+  }
+
+  async #serve(tunnel: Tunnel, stream: TunnelStream): Promise<void> {
+    let memory = 0;
+    for (const other of this.#tunnels) {
+      if (other.user === tunnel.user) memory += other.tunnel.memory;
+    }
+    if (memory >= this.#limits.memory) {
+      stream.refuse(STREAM_CODES.tooManyStreams);
+      return;
+    }
+    let socket;
+    try {
+      socket = await connectDestination(stream.destination, this.#options.destinations);
+    } catch (error) {
+      stream.refuse(error instanceof DestinationError ? error.code : STREAM_CODES.failed);
+      return;
+    }
+    stream.accept();
+    await copyBothWays(socket, stream, this.#budget);
+  }
+}
