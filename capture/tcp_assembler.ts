@@ -58,7 +58,7 @@ export interface TcpAssemblerSummary {
   truncatedSegments: number;
 }
 
-const EMPTY_SEGMENTS = new SegmentColumns(0);
+const EMPTY_SEGMENTS = new SegmentColumns();
 const EMPTY_RECORDS = new RecordColumns(0);
 const NO_HANDSHAKE: Handshake = { carrier: "unknown", end: "unknown", bytes: [0, 0], duration: 0 };
 

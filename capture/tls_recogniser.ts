@@ -33,7 +33,7 @@ const VERSION_NAMES: Readonly<Record<number, string>> = {
 class RecordReader {
   /** Offset of the next byte. */
   offset: number;
-  readonly header = new Uint8Array(5);
+  readonly header = [0, 0, 0, 0, 0];
   have = 0;
   /** Body bytes of the current record still to come. */
   remaining = 0;
