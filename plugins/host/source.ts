@@ -149,6 +149,8 @@ function reason(stderr: Uint8Array): string {
   const lines = new TextDecoder().decode(stderr).split("\n").map((line) => line.trim());
   const first = lines.find((line) => /^error:/i.test(line)) ?? lines[0] ?? "";
   const at = lines.find((line) => /^at /.test(line));
-  const text = first.replace(/^error:\s*/i, "").slice(0, 250);
+  const text = first.replace(/^error:\s*/i, "")
+    .replace(/^Do not know how to load path: (deno:)?(.*)/, "$2 is not to be had as a module")
+    .slice(0, 250);
   return at === undefined ? text : `${text} (${at})`;
 }
