@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { encodeEngine, encodeNumbers, encodeOpen, FRAME } from "../../playback/frame.ts";
+import { encodeEngine, encodeNumbers, encodeOpen, FRAME, MAX_PIECE } from "../../playback/frame.ts";
 import { type FrameHandler, FrameParser } from "../../playback/frame_parser.ts";
 import { TunnelProtocolError } from "../../playback/tunnel_error.ts";
 import { varintLength, writeVarint } from "../../playback/varint.ts";
@@ -131,6 +131,34 @@ Deno.test("frames: any sequence, in any chunks, reads as it was written", () => 
   );
 });
 
+Deno.test("frames: a frame in pieces, other frames between them, reads as if it were whole", () => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 400 }),
+      fc.array(fc.integer({ min: 1, max: MAX_PIECE }), { minLength: 1, maxLength: 6 }),
+      fc.integer({ min: 1, max: 40 }),
+      (body, sizes, chunk) => {
+        const parts: number[] = [];
+        for (const piece of chunks(encodeEngine(3, body, 9), sizes)) {
+          parts.push(FRAME.piece + piece.length - 1, ...piece, FRAME.padding);
+          parts.push(...encodeNumbers(FRAME.opened, 2));
+        }
+        const seen: Seen[] = [];
+        const parser = new FrameParser(recorder(seen));
+        for (const part of chunks(Uint8Array.from(parts), [chunk])) parser.push(part);
+        assert.deepEqual(seen.filter(([what]) => what !== "opened"), [[
+          "engine",
+          3,
+          body.toHex(),
+          9,
+        ]]);
+        assert.equal(parser.midFrame, false);
+        assert.equal(parser.processed, parts.length);
+      },
+    ),
+  );
+});
+
 Deno.test("frames: a frame cut short is not counted as processed", () => {
   const whole = encodeOpen(2, { host: "example.com", port: 443 });
   for (let cut = 1; cut < whole.length; cut++) {
@@ -162,6 +190,8 @@ Deno.test("frames: what makes no sense is a protocol error", () => {
     "a host with a space": [FRAME.open, 0, 80, 1, 32],
     "a host of 256 bytes": [FRAME.open, 0, 80, 0x80, 2],
     "a control body of 16385 bytes": [FRAME.engine, 1, 0x81, 0x80, 1],
+    "pieces in pieces": [FRAME.piece + 1, FRAME.piece, FRAME.padding],
+    "data in pieces": [FRAME.piece, FRAME.data],
   };
   for (const [what, bytes] of Object.entries(bad)) {
     for (const size of [1, 100]) {
