@@ -5,13 +5,13 @@
 export const STYLE = `
 :root {
   color-scheme: light dark;
-  --page: #fff; --raised: #f6f7f8; --ink: #1c2126; --soft: #58616b; --rule: #e6e9ec; --line: #b9c0c7;
+  --page: #fff; --ink: #1c2126; --soft: #58616b; --rule: #e6e9ec; --line: #b9c0c7;
   --real: #3f4a55; --cover: #c2410c; --cover-2: #1d64c8; --cover-3: #7b3fb5;
   --data: #c2410c; --control: #1d64c8; --padding: #8b949e; --good: #17713a; --bad: #b3261e;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --page: #14171a; --raised: #1c2024; --ink: #e4e7ea; --soft: #a0a9b2; --rule: #2a3036; --line: #4b545d;
+    --page: #14171a; --ink: #e4e7ea; --soft: #a0a9b2; --rule: #2a3036; --line: #4b545d;
     --real: #c6cdd4; --cover: #ff8f4d; --cover-2: #6cb0ff; --cover-3: #c49bff;
     --data: #ff8f4d; --control: #6cb0ff; --padding: #6f7983; --good: #63c98a; --bad: #ff8a80;
   }
