@@ -284,18 +284,13 @@ export class TcpPath {
     const mss = this.#profile.mss;
     while (end.sent < end.written && end.flight.length < end.window) {
       const length = Math.min(mss, end.written - end.sent);
-      const last = end.sent + length === end.written;
       const offset = end.sent;
       end.sent += length;
-      if (end.flight.length === 0) {
-        end.roundEnd = end.sent;
-        end.roundStart = this.#now;
-        end.roundMin = Infinity;
-        end.roundSamples = 0;
-      }
       end.flight.push({ end: end.sent, sentAt: this.#now });
       end.lastSend = this.#now;
       if (this.#now - end.lastReceive < DELAYED_ACK) end.interactive = true;
+      // Linux marks the last segment of each batch that it hands to the interface.
+      const last = end.sent === end.written || end.flight.length >= end.window;
       this.#packet(id, side, last ? TCP_ACK | TCP_PSH : TCP_ACK, offset, length);
     }
     end.limited = end.flight.length >= end.window;
@@ -397,7 +392,7 @@ export class TcpPath {
     }
     if ((packet.flags & TCP_FIN) !== 0 && !end.dead) {
       end.finReceived = true;
-      this.#packet(id, side, TCP_ACK, end.sent, 0);
+      this.#answer(id, side, true);
       this.#listener.onEnd(id, peerOf(side));
     }
     // Each end has heard that its FIN arrived, so that nothing is under way that matters.
@@ -450,12 +445,6 @@ export class TcpPath {
       }
       end.window = Math.min(end.window, this.#maxWindow);
     }
-    if (packet.acked >= end.roundEnd) {
-      end.roundEnd = end.sent;
-      end.roundStart = this.#now;
-      end.roundMin = Infinity;
-      end.roundSamples = 0;
-    }
     this.#send(id, side);
   }
 
@@ -467,15 +456,22 @@ export class TcpPath {
   /** HyStart: slow start ends when a round's acknowledgements come late, or for half a round trip. */
   #watchForQueue(end: End, rtt: number): void {
     if (end.window < HYSTART_LOW_WINDOW) return;
+    if (end.acked > end.roundEnd) {
+      end.roundEnd = end.sent;
+      end.roundStart = end.lastAck = this.#now;
+      end.roundMin = Infinity;
+      end.roundSamples = 0;
+    }
     const late = Math.min(16, Math.max(4, end.minRtt / 8));
     if (end.roundSamples < HYSTART_SAMPLES) {
       end.roundSamples++;
       end.roundMin = Math.min(end.roundMin, rtt);
     }
     const queueGrew = end.roundSamples >= HYSTART_SAMPLES && end.roundMin > end.minRtt + late;
-    const train = this.#now - end.lastAck <= HYSTART_ACK_GAP &&
-      this.#now - end.roundStart > end.minRtt / 2;
-    end.lastAck = this.#now;
+    // A train of acknowledgements ends with its first gap, until the next round.
+    const inTrain = this.#now - end.lastAck <= HYSTART_ACK_GAP;
+    if (inTrain) end.lastAck = this.#now;
+    const train = inTrain && this.#now - end.roundStart > end.minRtt / 2;
     if (queueGrew || train) end.threshold = end.window;
   }
 }

@@ -81,9 +81,14 @@ export interface UserspaceLink extends AsyncDisposable {
   stop(): Promise<void>;
   /**
    * Writes the recording as pcapng, whole or not at all; also while the link runs. With `annotate`, data
-   * segments get a comment that tells user data, control and padding apart.
+   * segments get a comment that tells user data, control and padding apart. With `only`, the other
+   * connections are left out.
    */
-  writeCapture(path: string, annotate?: Annotate): Promise<void>;
+  writeCapture(
+    path: string,
+    annotate?: Annotate,
+    only?: (connection: LinkConnection) => boolean,
+  ): Promise<void>;
 }
 
 /** A connection of a {@linkcode UserspaceLink}, with its two sockets. */
@@ -161,7 +166,7 @@ class Link implements UserspaceLink {
     });
     this.#path.advance(performance.now());
     this.#server = createServer(
-      { allowHalfOpen: true, noDelay: true },
+      { allowHalfOpen: true },
       (socket) => this.#accept(socket),
     );
   }
@@ -193,7 +198,11 @@ class Link implements UserspaceLink {
     return { mean: count === 0 ? 0 : sum / count, max };
   }
 
-  async writeCapture(path: string, annotate?: Annotate): Promise<void> {
+  async writeCapture(
+    path: string,
+    annotate?: Annotate,
+    only: (connection: LinkConnection) => boolean = () => true,
+  ): Promise<void> {
     const connections = this.#connections.map((connection) => ({
       clientPort: connection.clientPort,
       payload: (side: Side, start: number, end: number) =>
@@ -201,7 +210,9 @@ class Link implements UserspaceLink {
       composition: (side: Side, start: number, end: number) =>
         annotate?.({ connection, side, start, end }),
     }));
-    const records = pathRecords(this.#packets.slice(), connections, {
+    const chosen = this.#connections.map(only);
+    const packets = this.#packets.filter(({ connection }) => chosen[connection]);
+    const records = pathRecords(packets, connections, {
       clientAddress: CLIENT_ADDRESS,
       serverAddress: SERVER_ADDRESS,
       serverPort: this.#serverPort,
@@ -288,7 +299,7 @@ class Link implements UserspaceLink {
   #reach(connection: Carried): void {
     if (this.#stopped) return;
     const { hostname, port } = this.#target;
-    const socket = connect({ host: hostname, port, allowHalfOpen: true, noDelay: true });
+    const socket = connect({ host: hostname, port, allowHalfOpen: true });
     socket.once("connect", () => connection.targetPort = socket.localPort ?? 0);
     connection.sockets[SERVER] = socket;
     this.#listenTo(connection, SERVER, socket);
@@ -296,6 +307,8 @@ class Link implements UserspaceLink {
 
   #listenTo(connection: Carried, side: Side, socket: Socket): void {
     const { index } = connection;
+    // Nagle on the loopback would hold segments back until others are acknowledged, 40 ms later.
+    socket.setNoDelay(true);
     socket.on("data", (bytes: Buffer) => {
       this.#input(() => {
         connection.waiting[side].push(bytes);
