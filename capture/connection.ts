@@ -76,14 +76,20 @@ export interface Connection {
   readonly endTime: number;
   /** `syn`: the opening was captured. `midstream`: it was not; left out of learning by default. */
   readonly start: "syn" | "midstream";
-  /** How it ended, and who began it. `cut`: the capture ended first. `timeout`: it fell silent. */
+  /**
+   * How it ended, and who began it. `cut`: the capture (or the reader's limits) ended first. `timeout`: it fell
+   * silent, or its four-tuple was used again.
+   */
   readonly end: {
     readonly how: "fin" | "rst" | "timeout" | "cut";
     readonly by: Side | undefined;
     /** Milliseconds since `startTime` of the FIN or RST. */
     readonly time: number | undefined;
   };
-  /** True where packets of one direction only were captured. */
+  /**
+   * True where packets of one direction only were captured. The other side's segments are estimates then: what
+   * the acknowledgement numbers told, at the times of those acknowledgements.
+   */
   readonly oneSided: boolean;
   /**
    * Round trips seen from the capture point, in milliseconds: `server` from the SYN to the SYN-ACK,

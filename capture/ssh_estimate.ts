@@ -1,4 +1,5 @@
 import type { ConnectionView, HandshakeEnd } from "./handshake_recogniser.ts";
+import { withExtensionInfo } from "./ssh_extension_info.ts";
 
 /** A NEWKEYS packet before encryption: length 4, padding length 1, type 1, padding 10. */
 const NEWKEYS_SIZE = 16;
@@ -38,12 +39,14 @@ export function estimateSshHandshake(view: ConnectionView): HandshakeEnd | undef
     if (clientSegments === 0 && (offset !== 0 || size > 255)) return undefined;
     if (++clientSegments > MAX_SEGMENTS) break;
     if (offset >= MIN_BEFORE && server >= MIN_BEFORE) {
-      if (size === NEWKEYS_SIZE) return { bytes: [offset + size, server], version: "2.0" };
+      if (size === NEWKEYS_SIZE) {
+        return { ...withExtensionInfo(segments, [offset + size, server]), version: "2.0" };
+      }
       if (answered && clientSegments > 3 && size >= JOINED_MIN && size <= JOINED_MAX) {
         joined ??= { bytes: [offset + NEWKEYS_SIZE, server], version: "2.0" };
       }
     }
     answered = false;
   }
-  return joined;
+  return joined && { ...withExtensionInfo(segments, joined.bytes), version: joined.version };
 }

@@ -1,11 +1,13 @@
 import type { Side } from "./side.ts";
 import type {
+  ConnectionView,
   HandshakeEnd,
   ProtocolRecogniser,
   RecogniserState,
   StreamRecogniser,
 } from "./handshake_recogniser.ts";
 import { estimateSshHandshake } from "./ssh_estimate.ts";
+import { withExtensionInfo } from "./ssh_extension_info.ts";
 
 const NEWKEYS = 21;
 /** RFC 4253, section 6.1 asks for 35000; key exchanges with large groups or post-quantum keys stay below. */
@@ -25,7 +27,10 @@ class SshSide {
   handshakeEnd = -1;
 }
 
-/** Follows an SSH connection (RFC 4253) to the NEWKEYS of both sides. */
+/**
+ * Follows an SSH connection (RFC 4253) to the NEWKEYS of both sides, and past the EXT_INFO that a server
+ * sends unasked behind its own ({@linkcode withExtensionInfo}).
+ */
 export class SshStreamRecogniser implements StreamRecogniser {
   /** See {@linkcode StreamRecogniser.state}. */
   state: RecogniserState = "open";
@@ -67,10 +72,11 @@ export class SshStreamRecogniser implements StreamRecogniser {
   }
 
   /** See {@linkcode StreamRecogniser.handshake}. */
-  handshake(): HandshakeEnd | undefined {
+  handshake(view: ConnectionView): HandshakeEnd | undefined {
     const [client, server] = this.#sides;
     if (client.handshakeEnd < 0 || server.handshakeEnd < 0) return undefined;
-    return { bytes: [client.handshakeEnd, server.handshakeEnd], version: this.version };
+    const bytes = [client.handshakeEnd, server.handshakeEnd] as const;
+    return { ...withExtensionInfo(view.segments, bytes), version: this.version };
   }
 
   #character(side: Side, reader: SshSide, byte: number): void {

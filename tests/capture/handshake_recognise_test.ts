@@ -90,6 +90,15 @@ Deno.test("TLS 1.3 tickets: by acknowledgement, and as rustls and HTTP/2 servers
   assert.deepEqual(shape(assembleOne(http2.packets)), [[0, 92, 500], [1, 62, 1300]]);
 });
 
+Deno.test("TLS 1.3 tickets: OpenSSL's single one beside an answer, told by its size", () => {
+  const single = tls13Talk().send(0, join(tls13.finished, data(47))).wait(40);
+  single.send(1, join(data(255), data(175)));
+  assert.deepEqual(shape(assembleOne(single.packets)), [[0, 47], [1, 175]]);
+  const none = tls13Talk().send(0, join(tls13.finished, data(47))).wait(40);
+  none.send(1, join(data(260), data(175)));
+  assert.deepEqual(shape(assembleOne(none.packets)), [[0, 47], [1, 260, 175]]);
+});
+
 Deno.test("TLS 1.2: full, with the server's ticket and Finished last", () => {
   const talk = new Talk().open(40).send(0, tls12.hello).wait(40).send(1, tls12.flight).wait(1);
   talk.send(0, tls12.finished).wait(40).send(1, tls12.answer).wait(1).send(0, data(100)).wait(40);
@@ -165,6 +174,15 @@ Deno.test("SSH: NEWKEYS joined with encrypted bytes, banner lines, version 1", (
   old.send(0, text("SSH-1.5-old\n")).send(1, 300);
   const first = assembleOne(old.packets).handshake;
   assert.deepEqual([first.carrier, first.end, first.version], ["ssh", "unknown", "1.5"]);
+});
+
+Deno.test("SSH: the server's EXT_INFO belongs to the handshake, its answers do not", () => {
+  const talk = sshTalk().send(0, sshPacket(21, 16)).wait(40).send(1, 316).wait(1).send(0, 44);
+  talk.wait(40).send(1, 60).wait(1).send(0, 80);
+  const connection = assembleOne(talk.packets);
+  assert.equal(connection.handshake.bytes[1], 23 + 1080 + 1516 + 316);
+  assert.equal(connection.handshake.duration, 80);
+  assert.deepEqual(messagesOf(connection).map(({ size }) => size), [44, 60, 80]);
 });
 
 function smtpTalk(): Talk {
