@@ -36,6 +36,17 @@ export class WrongSecret extends UserError {
   }
 }
 
+/** The server takes connections and closes them without proving the secret. */
+export class NoProof extends UserError {
+  /** `address` is the server's. */
+  constructor(readonly address: string) {
+    super(
+      `the server at ${address} closed every connection without proving the secret: check secret= in ` +
+        `its line, or something on the way cuts connections`,
+    );
+  }
+}
+
 /** The server was not reached at the start, however often it was tried. */
 export class Unreachable extends UserError {
   /** `cause` is the last attempt's error. */
@@ -81,7 +92,7 @@ export interface TmClientOptions {
 export class TmClient {
   /**
    * Resolves when the server has proved itself and follows; rejects with {@linkcode WrongSecret},
-   * {@linkcode Unreachable}, `WrongCertificate` or the server's refusal of the model.
+   * {@linkcode NoProof}, {@linkcode Unreachable}, `WrongCertificate` or the server's refusal of the model.
    */
   readonly ready: Promise<void>;
   /** Rejects with what ends the client after it was ready; resolves when it is stopped. */
@@ -244,7 +255,7 @@ export class TmClient {
       return false;
     }
     if (this.#everProven || this.#unproven < 3) return false;
-    this.#fail(new WrongSecret(this.#options.server));
+    this.#fail(new NoProof(this.#options.server));
     return true;
   }
 
