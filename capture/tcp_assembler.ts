@@ -365,7 +365,9 @@ export class TcpAssembler {
       if (
         flow.silent.length < this.#maxSegments && peer.ranges.accept(peer.ranges.end, advance) > 0
       ) {
-        flow.silent.push(after, 1 - side, advance, acked - advance, sender.ranges.end);
+        flow.rowTime = Math.max(flow.rowTime, after);
+        flow.silent.push(flow.rowTime, 1 - side, advance, acked - advance, sender.ranges.end);
+        this.#totalSegments++;
       }
     }
     if (acked > sender.acked) sender.acked = acked;
@@ -382,6 +384,7 @@ export class TcpAssembler {
 
     if (flow.silent !== undefined && sender.packets === 1) {
       // The side that seemed missing has appeared: its own segments count, not the estimate.
+      this.#totalSegments -= flow.silent.length;
       flow.silent = undefined;
     }
     const segments = flow.segments ??= new SegmentColumns();
@@ -508,7 +511,7 @@ export class TcpAssembler {
     flow.list!.remove(flow);
     this.#unchain(flow);
     this.#count--;
-    this.#totalSegments -= flow.segments?.length ?? 0;
+    this.#totalSegments -= (flow.segments?.length ?? 0) + (flow.silent?.length ?? 0);
     if (!flow.opened && flow.segments === undefined) {
       this.#summary.stray++;
       return;
