@@ -1,3 +1,5 @@
+import { setImmediate } from "node:timers";
+
 /** A handle of a timer, to cancel it. */
 export type Timer = number;
 
@@ -11,20 +13,49 @@ export interface Clock {
   cancel(timer: Timer): void;
 }
 
+/** The longest delay that the runtime's timers take, in milliseconds. */
+const MAX_DELAY = 2 ** 31 - 1;
+
+/** Below this many milliseconds the runtime's timers are too coarse to wait. */
+const COARSE = 1;
+
 /** The wall clock: `performance.now()` and absolute deadlines, so that lateness does not add up. */
 export class SystemClock implements Clock {
+  readonly #native = new Map<Timer, ReturnType<typeof setTimeout> | undefined>();
+  #timers = 0;
+
   /** Milliseconds since the process started. */
   now(): number {
     return performance.now();
   }
 
-  /** Schedules `run`; a timer that fires early is set again for the rest. */
+  /**
+   * Calls `run` at `time`, never before: a timer of the runtime that fires early (they do, by up to 0.6 ms)
+   * waits for the rest in turns of the event loop.
+   */
   at(time: number, run: () => void): Timer {
-    return setTimeout(run, Math.max(0, time - performance.now())) as unknown as Timer;
+    const timer = ++this.#timers;
+    this.#native.set(timer, undefined);
+    this.#arm(timer, time, run);
+    return timer;
+  }
+
+  #arm(timer: Timer, time: number, run: () => void): void {
+    const check = () => {
+      if (!this.#native.has(timer)) return;
+      if (performance.now() < time) return this.#arm(timer, time, run);
+      this.#native.delete(timer);
+      run();
+    };
+    const left = time - performance.now();
+    if (left > 0 && left < COARSE) setImmediate(check);
+    else this.#native.set(timer, setTimeout(check, Math.min(Math.max(0, left), MAX_DELAY)));
   }
 
   /** Forgets a timer. */
   cancel(timer: Timer): void {
-    clearTimeout(timer);
+    const native = this.#native.get(timer);
+    this.#native.delete(timer);
+    if (native !== undefined) clearTimeout(native);
   }
 }

@@ -1,12 +1,43 @@
+import { UserError } from "../base/mod.ts";
 import type { ConnectionPlan, DataRequest } from "../models/cover_model.ts";
 import type { PlanSource } from "../models/plans.ts";
 import type { SizeGrid } from "./cover_connection.ts";
 import { largestBody } from "./engine_frames.ts";
-import { encodeExchange } from "./plan_codec.ts";
+import { encodeExchange, MAX_PLANNED_SIZE } from "./plan_codec.ts";
 import { recordsOf, settlePlan } from "./script.ts";
 
 /** How often a connection is drawn before its first message is enlarged instead. */
 export const MAX_ATTEMPTS = 64;
+
+/** If so many draws all have the same first record, the model has no other: it is enlarged at once. */
+const ALIKE = 8;
+
+/** The least room of a record in which a piece of a plan fits, in bytes. */
+const LEAST_ROOM = 5;
+
+/** A model drew something that is not a plan. */
+export class BadPlanError extends UserError {
+  /** `model` is its name; `reason` says what is wrong. */
+  constructor(readonly model: string, readonly reason: string) {
+    super(`the model ${model} drew a connection that cannot be played: ${reason}`);
+  }
+}
+
+/** Models may be anybody's: throws {@linkcode BadPlanError} if `plan` cannot be played. */
+function check(plan: ConnectionPlan, model: string): void {
+  const fail = (reason: string): never => {
+    throw new BadPlanError(model, reason);
+  };
+  if (plan.exchanges.length === 0) fail("it has no exchange");
+  for (const { request, response } of plan.exchanges) {
+    for (const { size, records } of [request, ...response]) {
+      if (!(size > 0 && size <= MAX_PLANNED_SIZE)) fail(`a message of ${size} bytes`);
+      for (const record of records ?? []) {
+        if (!(record > 0 && record <= size)) fail(`a record of ${record} bytes`);
+      }
+    }
+  }
+}
 
 /** A plan that is played, and what had to be done to it. */
 export interface DrawnPlan {
@@ -16,6 +47,13 @@ export interface DrawnPlan {
   readonly redrawn: boolean;
   /** A message was made larger than it was drawn. */
   readonly enlarged: boolean;
+}
+
+/** A request whose first record has `size` bytes on the wire. */
+function growFirst(request: DataRequest, size: number, grid: SizeGrid): DataRequest {
+  const records = recordsOf(request, grid);
+  records[0] = size;
+  return { ...request, size: records.reduce((sum, record) => sum + record, 0), records };
 }
 
 function grow(request: DataRequest, by: number): DataRequest {
@@ -28,7 +66,7 @@ function grow(request: DataRequest, by: number): DataRequest {
 /**
  * The plan of a connection whose first record holds at least `minimum` payload bytes (the proof, a
  * set-up). Draws that are smaller are drawn again, up to {@linkcode MAX_ATTEMPTS} times; if none fits, the
- * first draw is enlarged. A pure function: both ends get the same plan.
+ * first draw is enlarged. A pure function: both ends get the same plan. Throws BadPlanError.
  */
 export function drawPlan(
   plans: PlanSource,
@@ -38,22 +76,25 @@ export function drawPlan(
   grid: SizeGrid,
 ): DrawnPlan {
   let first: ConnectionPlan | undefined;
+  let only: number | undefined;
+  let alike = true;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const plan = plans.connection(session, serial, attempt);
+    check(plan, plans.description.name);
     first ??= plan;
     const [record] = recordsOf(plan.exchanges[0]!.request, grid);
     if (record! - grid.overhead >= minimum) {
       return { plan: settlePlan(plan, grid), redrawn: attempt > 0, enlarged: false };
     }
+    only ??= record;
+    alike &&= record === only;
+    if (alike && attempt + 1 === ALIKE) break;
   }
   const [{ request, response }, ...rest] = first!.exchanges as [
     ConnectionPlan["exchanges"][number],
     ...ConnectionPlan["exchanges"],
   ];
-  const records = recordsOf(request, grid);
-  records[0] = minimum + grid.overhead;
-  const size = records.reduce((sum, record) => sum + record, 0);
-  const enlarged = { request: { ...request, size, records }, response };
+  const enlarged = { request: growFirst(request, minimum + grid.overhead, grid), response };
   const plan = settlePlan({ ...first!, exchanges: [enlarged, ...rest] }, grid);
   return { plan, redrawn: true, enlarged: true };
 }
@@ -71,6 +112,15 @@ export function fitInline(
   const parts: Uint8Array[] = [];
   const exchanges = [...settled.exchanges];
   let enlarged = false;
+  // The plan's first piece must lie in the first record: by it the slave knows that it comes this way.
+  const [{ request, response }] = exchanges as [ConnectionPlan["exchanges"][number]];
+  const [record] = recordsOf(request, grid);
+  const least = reserved + LEAST_ROOM + grid.overhead;
+  if (record! < least) {
+    const one = { request: growFirst(request, least, grid), response };
+    exchanges[0] = settlePlan({ exchanges: [one], close: settled.close }, grid).exchanges[0]!;
+    enlarged = true;
+  }
   let room = 0;
   let need = 0;
   let taken = reserved;

@@ -17,7 +17,7 @@ import {
   packNumbers,
   unpackNumbers,
 } from "./engine_frames.ts";
-import { drawPlan, fitInline } from "./first_message.ts";
+import { BadPlanError, drawPlan, fitInline } from "./first_message.ts";
 import { encodePlan } from "./plan_codec.ts";
 import { DEFAULT_POLICY, type Policy } from "./policy.ts";
 import type { TunnelPort } from "./reliable_tunnel.ts";
@@ -64,6 +64,11 @@ export interface MasterOptions {
   readonly tunnel: TunnelPort;
   /** What is played. */
   readonly model: CoverModel;
+  /**
+   * Where its plans are drawn, from a 32-byte key: the same plans as `LocalPlans` of the model, which is
+   * the default, but perhaps ahead of time in a worker.
+   */
+  readonly plans?: (key: Uint8Array) => PlanSource;
   /** 16 bytes or more; a seed makes the cover repeatable, so it is secret and fresh in real use. */
   readonly seed: Uint8Array;
   /** Opens cover connections. */
@@ -235,7 +240,8 @@ export class Master {
     this.#policy = options.policy ?? DEFAULT_POLICY;
     this.#minimum = options.minFirstPayload ?? 18;
     this.#setupSeed = substream(options.seed, "setup").subarray(0, 16);
-    this.#plans = new LocalPlans(options.model, planKey(this.#setupSeed));
+    const key = planKey(this.#setupSeed);
+    this.#plans = options.plans?.(key) ?? new LocalPlans(options.model, key);
     options.tunnel.onControl = (connection, type, body) => this.#onControl(connection, type, body);
     options.tunnel.onDemand = () => this.#onDemand();
   }
@@ -364,7 +370,15 @@ export class Master {
     this.#noteOpened(session, serial);
     const prefixLength = prefix?.length ?? 0;
     const setup = this.#ready ? undefined : this.#setup(prefixLength);
-    const { script, inline } = this.#scriptOf(request, connection.grid, prefixLength, setup);
+    let played: { script: Script; inline: Uint8Array | undefined };
+    try {
+      played = this.#scriptOf(request, connection.grid, prefixLength, setup);
+    } catch (error) {
+      if (!(error instanceof BadPlanError)) throw error;
+      connection.close("rst");
+      return this.#fail(error);
+    }
+    const { script, inline } = played;
     this.stats.opened++;
     this.#options.onWire?.({
       time,
@@ -515,7 +529,13 @@ export class Master {
     const last = this.#lastOpened.get(session) ?? serial;
     let left = room;
     for (let next = last + 1; next <= last + AHEAD; next++) {
-      const ahead = this.#aheadPlan(session, next);
+      let ahead: AheadPlan;
+      try {
+        ahead = this.#aheadPlan(session, next);
+      } catch (error) {
+        if (!(error instanceof BadPlanError)) throw error;
+        return this.#fail(error);
+      }
       while (ahead.sent < ahead.bytes.length) {
         const head = packNumbers([session, next, ahead.sent]);
         const body = Math.min(
@@ -610,6 +630,11 @@ export class Master {
       code,
       reason.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 200),
     );
+    this.#fail(error);
+  }
+
+  /** Stops, with one error, but not within the call that brought it. */
+  #fail(error: UserError): void {
     this.#clock.at(this.#clock.now(), () => {
       if (this.#stopped) return;
       this.stop();

@@ -26,8 +26,8 @@ export const DEFAULT_POLICY: Policy = {
   maxConnection: 2 ** 30,
   maxExchanges: 100_000,
   maxTime: 3_600_000,
-  maxOpen: 64,
-  maxSessions: 64,
+  maxOpen: 256,
+  maxSessions: 256,
   maxRate: 64 * 2 ** 20,
   burst: 60_000,
 };

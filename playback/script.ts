@@ -40,7 +40,7 @@ export function recordsOf(request: DataRequest, grid: SizeGrid): number[] {
 function settle(request: DataRequest, grid: SizeGrid): DataRequest {
   const records = recordsOf(request, grid);
   const size = records.reduce((sum, record) => sum + record, 0);
-  const lead = Math.max(0, Math.round(request.lead ?? 0));
+  const lead = request.lead !== undefined && request.lead > 0 ? Math.round(request.lead) : 0;
   const split = recordsOf({ type: "data", size, time: 0 }, grid);
   const usual = split.length === records.length &&
     split.every((record, i) => record === records[i]);

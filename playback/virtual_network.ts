@@ -49,7 +49,7 @@ class Endpoint implements VirtualConnection {
   #over = false;
   /** Counts what a reset or a break has made void. */
   #epoch = 0;
-  #lastArrival = 0;
+  #lastSent = 0;
 
   constructor(clock: Clock, pipe: Pipe, id: string, link: Required<LinkModel>) {
     this.#clock = clock;
@@ -99,7 +99,7 @@ class Endpoint implements VirtualConnection {
     this.#pipe.busy = sent;
     const epoch = this.#epoch;
     this.#unsent += wire;
-    this.#lastArrival = sent + this.#delay;
+    this.#lastSent = sent;
     const leave = () => {
       // What waits for a reader that does not read still fills our buffer.
       const held = !this.peer.reading;
@@ -149,16 +149,19 @@ class Endpoint implements VirtualConnection {
     if (how === "fin") {
       if (this.#finSent) return;
       this.#finSent = true;
-      const at = Math.max(now + this.#delay, this.#lastArrival);
-      const epoch = this.#epoch;
-      this.#clock.at(at, () => {
-        if (epoch === this.#epoch) this.peer.arrive("fin");
-      });
-    } else {
-      this.#over = true;
+    } else this.#over = true;
+    if (how === "rst" && this.queued > 0) {
+      // A reset discards what the system has not taken; here, all that has not left.
       this.#epoch++;
       this.#clock.at(now + this.#delay, () => this.peer.arrive("rst"));
+      return;
     }
+    // Behind all that was written: set after its timers, so run after them.
+    const epoch = this.#epoch;
+    this.#clock.at(Math.max(now, this.#lastSent), () => {
+      if (epoch !== this.#epoch) return;
+      this.#clock.at(this.#clock.now() + this.#delay, () => this.peer.arrive(how));
+    });
   }
 
   /** The network breaks the connection: nothing more leaves or arrives. */

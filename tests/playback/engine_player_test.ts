@@ -88,9 +88,13 @@ function play(
   return result;
 }
 
-function playBoth(plan: ConnectionPlan, delay = 0): { clock: VirtualClock; ends: [Play, Play] } {
+function playBoth(
+  plan: ConnectionPlan,
+  delay = 0,
+  rate = Infinity,
+): { clock: VirtualClock; ends: [Play, Play] } {
   const clock = new VirtualClock();
-  const connections = new VirtualNetwork(clock, { delay }).connect();
+  const connections = new VirtualNetwork(clock, { delay, rate }).connect();
   const script = () => new Script(TLS_GRID, plan);
   const ends: [Play, Play] = [
     play(clock, connections[0], "client", script()),
@@ -146,10 +150,17 @@ Deno.test("any plan is played in exact sizes, in order, at the planned times", (
 });
 
 Deno.test("any plan ends as planned on a network with latency, at a limited rate", () => {
-  fc.assert(fc.property(anyPlan(), fc.integer({ min: 1, max: 300 }), (drawn, delay) => {
-    const plan = settlePlan(drawn, TLS_GRID);
-    for (const { report } of playBoth(plan, delay).ends) assert.equal(report?.completed, true);
-  }));
+  fc.assert(fc.property(
+    anyPlan(),
+    fc.integer({ min: 0, max: 300 }),
+    fc.integer({ min: 20_000, max: 2_000_000 }),
+    (drawn, delay, rate) => {
+      const plan = settlePlan(drawn, TLS_GRID);
+      for (const { report } of playBoth(plan, delay, rate).ends) {
+        assert.equal(report?.completed, true);
+      }
+    },
+  ));
 });
 
 const PING: ConnectionPlan = {

@@ -154,6 +154,7 @@ export function makeWorld(options: WorldOptions = {}): World {
     minFirstPayload: client + 2,
     onWire: logs.client.add,
     onFault: (fault) => faults.push(fault.report.error),
+    onError: (error) => faults.push(error),
     dial: ({ session, serial, done, failed }) => {
       if (options.mayDial?.() === false) {
         clock.at(clock.now() + 10, () => failed(new Error("refused")));
