@@ -11,6 +11,8 @@ import { type PathPacket, TcpPath } from "./tcp_path.ts";
 
 /** Milliseconds by which events may run early: timers fire early by as much, and late by more. */
 const EARLY = 0.4;
+/** TLS content type of application data. */
+const APPLICATION_DATA = 23;
 /** Bytes of one direction that may wait, unsent or undelivered, before its writer is paused. */
 const PAUSE_BYTES = 262_144;
 
@@ -100,6 +102,7 @@ class Carried implements LinkConnection {
   readonly clientPort: number;
   targetPort = 0;
   closed = false;
+  #clientRecords = 0;
 
   constructor(
     readonly index: number,
@@ -118,6 +121,30 @@ class Carried implements LinkConnection {
 
   records(side: Side): readonly StreamRecord[] {
     return this.streams[side].records;
+  }
+
+  /**
+   * Records bytes that a program wrote, and tells how they were written: sizes of single writes. Several
+   * may be read as one from the loopback, where a network would have carried each in segments of its own.
+   * Nodes and TLS libraries write a record of application data at a time, and a flight of the handshake
+   * at once: the client's first such record is its Finished, the server's stand in its flight before that.
+   */
+  *writes(side: Side, bytes: Uint8Array): Generator<number> {
+    const stream = this.streams[side];
+    let start = stream.length;
+    const known = stream.records.length;
+    stream.push(bytes);
+    for (const { type, offset } of stream.records.slice(known)) {
+      if (type !== APPLICATION_DATA) continue;
+      // Counted by the client: before its first, both sides are in their handshake.
+      const flight = this.#clientRecords === 0;
+      if (side === CLIENT) this.#clientRecords++;
+      if (!flight && offset > start) {
+        yield offset - start;
+        start = offset;
+      }
+    }
+    if (stream.length > start) yield stream.length - start;
   }
 
   /** Takes the next bytes of a side's stream that arrived at the other end. */
@@ -312,8 +339,7 @@ class Link implements UserspaceLink {
     socket.on("data", (bytes: Buffer) => {
       this.#input(() => {
         connection.waiting[side].push(bytes);
-        connection.streams[side].push(bytes);
-        this.#path.write(index, side, bytes.length);
+        for (const size of connection.writes(side, bytes)) this.#path.write(index, side, size);
         this.#throttle(connection, side);
       });
     });

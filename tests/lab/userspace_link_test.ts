@@ -213,6 +213,43 @@ Deno.test("stopping ends open connections; the recording stays", async () => {
   await closed(server);
 });
 
+const record = (type: number, body: Uint8Array) =>
+  new Uint8Array([type, 3, 3, body.length >> 8, body.length & 255, ...body]);
+
+Deno.test("TLS records that were read together are segments of their own, a handshake's flight is not", async () => {
+  const application = record(23, new Uint8Array(595));
+  const server = await target((socket) => {
+    socket.setNoDelay(true);
+    let bytes = 0;
+    socket.on("data", (chunk) => {
+      if (bytes === 0) {
+        socket.write(new Uint8Array([...record(22, new Uint8Array(95)), ...application]));
+      }
+      bytes += chunk.length;
+      if (bytes === 205 + 3 * 600) {
+        socket.end(new Uint8Array([...application, ...application]));
+      }
+    });
+    socket.on("end", () => {});
+  });
+  const link = await startUserspaceLink({ target: { port: server.port }, profile: QUICK });
+  const socket = await dial(link.port);
+  socket.setNoDelay(true);
+  const answer = received(socket);
+  socket.write(record(22, new Uint8Array(200)));
+  await new Promise((resolve) => socket.once("data", resolve));
+  socket.end(new Uint8Array([...application, ...application, ...application]));
+  await answer;
+  await link.stop();
+  await closed(server);
+  const { connections } = await recording(link);
+  const { segments } = connections[0]!;
+  const sizes = (side: number) =>
+    [...segments.size.subarray(0, segments.length)].filter((_, i) => segments.side[i] === side);
+  assert.deepEqual(sizes(CLIENT), [205, 600, 600, 600]);
+  assert.deepEqual(sizes(SERVER), [700, 600, 600]);
+});
+
 Deno.test("comments tell data, control and padding apart; the rest is the carrier's", async () => {
   const server = await target((socket) => {
     socket.on("data", () => socket.end("four"));
@@ -240,9 +277,6 @@ Deno.test("comments tell data, control and padding apart; the rest is the carrie
     "data=1 control=2 padding=1",
   ]);
 });
-
-const record = (type: number, body: Uint8Array) =>
-  new Uint8Array([type, 3, 3, body.length >> 8, body.length & 255, ...body]);
 
 Deno.test("property: what is kept of TLS is all but the application data, however it is cut", () => {
   const tlsRecord = fc.record({
