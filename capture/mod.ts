@@ -15,6 +15,7 @@ export * from "./features.ts";
 export * from "./handshake_recogniser.ts";
 export * from "./label_by_port.ts";
 export * from "./link_type.ts";
+export * from "./live.ts";
 export * from "./message.ts";
 export * from "./messages.ts";
 export * from "./packet.ts";
