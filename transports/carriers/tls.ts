@@ -351,11 +351,11 @@ export function listenTls(
       resolve({
         hostname: bound.address,
         port: bound.port,
-        close: () =>
-          new Promise((closed) => {
-            server.close(() => closed());
-            for (const raw of handshakes) raw.destroy();
-          }),
+        close: () => {
+          server.close();
+          for (const raw of handshakes) raw.destroy();
+          return Promise.resolve();
+        },
       });
     });
   });

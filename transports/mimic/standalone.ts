@@ -128,9 +128,9 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     address,
     server,
     close: async () => {
-      const closing = carrier.close();
+      await carrier.close();
       server.stop();
-      await Promise.race([closing, settle()]);
+      await settle();
       log?.close();
       await Promise.race([decoy.close(), settle()]);
     },

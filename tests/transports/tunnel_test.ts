@@ -1,0 +1,306 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { type CarrierConnection, connectTls, listenTls } from "../../transports/carriers/mod.ts";
+import { makeIdentity } from "../../transports/carriers/mod.ts";
+import {
+  connectDestination,
+  DestinationError,
+  formatLine,
+  helloProof,
+  isPrivateAddress,
+  LineError,
+  newSecret,
+  NoProof,
+  parseLine,
+  type StandaloneClient,
+  type StandaloneServer,
+  startBuiltInDecoy,
+  startClient,
+  startServer,
+  TmServer,
+  WrongSecret,
+} from "../../transports/mimic/mod.ts";
+import { makeDecoyPages } from "../../transports/mimic/decoy_page.ts";
+import { Collector } from "./helpers.ts";
+import { cuttingRelay, FAST_MODEL, noise } from "./world.ts";
+
+const LOOPBACK = { host: "127.0.0.1", port: 0 };
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+function server(state: string, port = 0, allowPrivate = true): Promise<StandaloneServer> {
+  return startServer({
+    listen: { host: "127.0.0.1", port },
+    models: [FAST_MODEL],
+    state,
+    allowPrivate,
+  });
+}
+
+/** A client with one door, which leads to `port` here. */
+function clientTo(
+  line: string,
+  port: number,
+  more: Partial<Parameters<typeof startClient>[0]> = {},
+): Promise<StandaloneClient> {
+  return startClient({
+    line: parseLine(line),
+    model: FAST_MODEL,
+    seed: crypto.getRandomValues(new Uint8Array(32)),
+    forwards: [{ local: LOOPBACK, destination: { host: "127.0.0.1", port } }],
+    ...more,
+  });
+}
+
+/** Echoes every connection, and counts them. */
+function echoServer() {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const handled = (async () => {
+    for await (const conn of listener) conn.readable.pipeTo(conn.writable).catch(() => {});
+  })();
+  return {
+    port: listener.addr.port,
+    close: async () => {
+      listener.close();
+      await handled.catch(() => {});
+    },
+  };
+}
+
+async function exchange(port: number, bytes: Uint8Array): Promise<Uint8Array> {
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  const back = new Response(conn.readable).arrayBuffer();
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+  await conn.closeWrite();
+  return new Uint8Array(await back);
+}
+
+for (const form of ["derived", "embedded"] as const) {
+  Deno.test(`tunnel: cover connections cut all the time lose nothing (${form})`, async () => {
+    const state = await Deno.makeTempDir();
+    const far = await server(state);
+    const echo = echoServer();
+    let connections = 0;
+    const relay = cuttingRelay(
+      far.address,
+      // Every other connection is cut, somewhere in its life of about 250,000 bytes.
+      () => ++connections % 2 === 1 ? 30_000 + Math.random() * 200_000 : Infinity,
+    );
+    const near = await clientTo(far.line, echo.port, {
+      connect: { host: "127.0.0.1", port: relay.port },
+      sessions: 4,
+      form,
+    });
+    const sent = noise(500_000);
+    const answers = await Promise.all([1, 2, 3].map(() => exchange(near.doors[0]!.port, sent)));
+    for (const back of answers) assert.equal(sha256(back), sha256(sent));
+    assert.ok(relay.cuts() >= 2, `only ${relay.cuts()} cuts`);
+    await near.close();
+    await relay.close();
+    await far.close();
+    await echo.close();
+    await Deno.remove(state, { recursive: true });
+  });
+}
+
+Deno.test("tunnel: a server that was restarted keeps its keys, and the client begins a new tunnel", async () => {
+  const state = await Deno.makeTempDir();
+  const echo = echoServer();
+  const first = await server(state);
+  const notes: string[] = [];
+  const near = await clientTo(first.line, echo.port, { onNote: (text) => notes.push(text) });
+  const hanging = await Deno.connect({ hostname: "127.0.0.1", port: near.doors[0]!.port });
+  await hanging.write(new Uint8Array(10));
+  assert.equal(await hanging.read(new Uint8Array(10)), 10);
+  await first.close();
+  const second = await server(state, first.address.port);
+  assert.equal(second.line, first.line);
+  // The old stream is gone with the old server: an error, not silence and not an end.
+  await assert.rejects(hanging.read(new Uint8Array(10)), Deno.errors.ConnectionReset);
+  hanging.close();
+  const sent = noise(50_000);
+  assert.equal(sha256(await exchange(near.doors[0]!.port, sent)), sha256(sent));
+  assert.ok(notes.some((note) => note.includes("new one") || note.includes("new tunnel")));
+  await near.close();
+  await second.close();
+  await echo.close();
+  await Deno.remove(state, { recursive: true });
+});
+
+Deno.test("tunnel: no user data is sent to a server that has not proved itself", async () => {
+  const identity = await makeIdentity("web");
+  const marker = new TextEncoder().encode("the user's own bytes, nobody else's");
+  for (const behaviour of ["silent", "wrong answer", "closes"] as const) {
+    const seen: number[][] = [];
+    const open = new Set<CarrierConnection>();
+    const listening = await listenTls(
+      { hostname: "127.0.0.1", port: 0, identity },
+      (connection) => {
+        const bytes: number[] = [];
+        seen.push(bytes);
+        open.add(connection);
+        connection.listener = {
+          onData: (data) => {
+            bytes.push(...data);
+            if (behaviour === "wrong answer") connection.write(new Uint8Array(11_978));
+            if (behaviour === "closes" && bytes.length > 30_000) connection.close("fin");
+          },
+          onClose: () => {
+            open.delete(connection);
+            connection.close("fin");
+          },
+        };
+      },
+    );
+    const line = formatLine({
+      address: { host: "127.0.0.1", port: listening.port },
+      cert: identity.pin,
+      secret: newSecret(),
+      model: "fast",
+      digest: FAST_MODEL.description.digest,
+      carrier: "tls",
+    });
+    const door = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const local = { host: "127.0.0.1", port: door.addr.port };
+    door.close();
+    const starting = clientTo(line, 9, {
+      forwards: [{ local, destination: { host: "127.0.0.1", port: 9 } }],
+      attempts: 2,
+    });
+    const failure = starting.then(() => undefined, (error: unknown) => error);
+    let user: Deno.Conn | undefined;
+    while (user === undefined) {
+      user = await Deno.connect({ hostname: "127.0.0.1", port: local.port }).catch(() => undefined);
+    }
+    await user.write(marker);
+    if (behaviour === "silent") {
+      // All of a connection's messages have been sent, and nothing else.
+      while ((seen[0]?.length ?? 0) < 11_978) await new Promise((done) => setTimeout(done, 5));
+      for (const connection of [...open]) connection.close("rst");
+      while ((seen[1]?.length ?? 0) < 11_978) await new Promise((done) => setTimeout(done, 5));
+      await listening.close();
+      for (const connection of [...open]) connection.close("rst");
+    } else await listening.close;
+    const error = await failure;
+    if (behaviour === "wrong answer") assert.ok(error instanceof WrongSecret);
+    if (behaviour === "closes") assert.ok(error instanceof NoProof, String(error));
+    assert.ok(error instanceof Error);
+    user.close();
+    await listening.close();
+    for (const bytes of seen) {
+      assert.ok(!String.fromCharCode(...bytes).includes(String.fromCharCode(...marker)));
+    }
+    assert.ok(seen.length > 0);
+  }
+});
+
+Deno.test("tunnel: a replayed first flight meets the decoy, and no tunnel comes of it", async () => {
+  const identity = await makeIdentity("web");
+  const secret = newSecret();
+  const decoy = startBuiltInDecoy(makeDecoyPages());
+  const tm = new TmServer({ secrets: [secret], models: [FAST_MODEL], decoy });
+  const listening = await listenTls({ hostname: "127.0.0.1", port: 0, identity }, tm.accept);
+  const connect = () =>
+    connectTls({ hostname: "127.0.0.1", port: listening.port, pin: identity.pin });
+  const { first, answer } = helloProof(secret, identity.digest, 0, 0);
+  const flight = new Uint8Array(600);
+  flight.set(first);
+  const genuine = await connect();
+  const proven = new Collector(genuine);
+  genuine.write(flight);
+  while (tm.tunnels === 0) await new Promise((done) => setTimeout(done, 1));
+  const replay = await connect();
+  const fooled = new Collector(replay);
+  replay.write(flight);
+  await fooled.closed;
+  assert.match(new TextDecoder().decode(fooled.bytes()), /^HTTP\/1.1 400/);
+  assert.equal(tm.tunnels, 1);
+  assert.equal(tm.strangers, 0);
+  assert.notDeepEqual(proven.bytes().subarray(0, 16), answer.subarray(0, 15));
+  genuine.close("rst");
+  replay.close("rst");
+  tm.stop();
+  await listening.close();
+  await decoy.close();
+});
+
+Deno.test("destinations: private addresses are refused in every spelling, public ones are not", async () => {
+  const own = ("127.0.0.1 127.9.9.9 0.0.0.0 10.1.2.3 172.16.0.1 172.31.255.255 192.168.1.1 " +
+    "169.254.169.254 100.64.0.1 224.0.0.1 255.255.255.255 198.18.0.1 " +
+    ":: ::1 fe80::1 fe80::1%eth0 fec0::1 fc00::1 fd12:3456::1 ff02::1 ::ffff:127.0.0.1 " +
+    "::ffff:a00:1 ::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b:1::1 2002:7f00:1:: 2002:c0a8:101::1 " +
+    "2001::1 not-an-address").split(" ");
+  const others = ("8.8.8.8 172.32.0.1 100.128.0.1 192.169.0.1 2606:4700::1111 2001:db8::1 " +
+    "::ffff:8.8.8.8 64:ff9b::8.8.8.8 2002:808:808::1").split(" ");
+  for (const address of own) assert.ok(isPrivateAddress(address), address);
+  for (const address of others) assert.ok(!isPrivateAddress(address), address);
+  const forbidden = (error: Error) => error instanceof DestinationError && error.code === 2;
+  for (const host of ["127.0.0.1", "::1", "localhost", "::ffff:127.0.0.1"]) {
+    await assert.rejects(connectDestination({ host, port: 80 }), forbidden, host);
+  }
+});
+
+Deno.test("destinations: a server refuses its own network unless told otherwise", async () => {
+  const state = await Deno.makeTempDir();
+  const echo = echoServer();
+  const far = await server(state, 0, false);
+  const near = await clientTo(far.line, echo.port, { socks: LOOPBACK });
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: near.doors[0]!.port });
+  await conn.write(
+    new Uint8Array([5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, echo.port >> 8, echo.port & 255]),
+  );
+  const answer = new Uint8Array(await new Response(conn.readable).arrayBuffer());
+  assert.deepEqual([...answer.subarray(0, 4)], [5, 0, 5, 2]);
+  await near.close();
+  await far.close();
+  await echo.close();
+  await Deno.remove(state, { recursive: true });
+});
+
+Deno.test("tunnel: a client's leave is heard, a tunnel without connections is forgotten", async () => {
+  const state = await Deno.makeTempDir();
+  const echo = echoServer();
+  const far = await server(state);
+  const near = await clientTo(far.line, echo.port);
+  await exchange(near.doors[0]!.port, noise(1000));
+  assert.equal(far.server.tunnels, 1);
+  await near.close();
+  while (far.server.tunnels > 0) await new Promise((done) => setTimeout(done, 5));
+  assert.equal(far.server.streams, 0);
+  await far.close();
+  await echo.close();
+  await Deno.remove(state, { recursive: true });
+});
+
+Deno.test("line: what is written is read, and a wrong one says where", () => {
+  const line = {
+    address: { host: "2001:db8::1", port: 443 },
+    cert: "B".repeat(43),
+    secret: newSecret(),
+    model: "https",
+    digest: "0123456789abcdef",
+    carrier: "tls",
+    alpn: ["h2", "http/1.1"],
+    sni: "www.example.org",
+  } as const;
+  const text = formatLine(line);
+  assert.deepEqual(parseLine(text), line);
+  assert.deepEqual(parseLine(`Bridge ${text}\n`), line);
+  assert.ok(text.length < 510);
+  const wrong: [string, RegExp][] = [
+    ["", /does not start with mimic/],
+    ["mimic", /HOST:PORT/],
+    ["mimic 1.2.3.4", /HOST:PORT/],
+    [text.replace(/secret=\S+/, "secret=abc"), /secret=/],
+    [text.replace(/cert=\S+/, ""), /cert= is missing/],
+    [`${text} cert=${line.cert}`, /twice/],
+    [`${text} colour=red`, /colour=red/],
+    [text.replace("carrier=tls", "carrier=ssh"), /carrier/],
+    [text.replace("model=https", "model=../x"), /model/],
+  ];
+  for (const [bad, message] of wrong) {
+    assert.throws(
+      () => parseLine(bad),
+      (error: Error) => error instanceof LineError && message.test(error.message),
+    );
+  }
+});
