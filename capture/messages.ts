@@ -224,9 +224,14 @@ function finish(
     }
     const { side } = draft;
     const peer = peerOf(side);
-    const heardAt = seenBefore(segments, lanes[peer], draft.acked);
     const trip = (side === 0 ? rtt.client : rtt.server) ?? 0;
-    const trigger = Math.max(heardAt + trip, ownEnd[side]!);
+    // Nobody waits for the tickets that follow a handshake, though they are part of it.
+    const heardAt = draft.acked > from[peer]!
+      ? seenBefore(segments, lanes[peer], draft.acked) + trip
+      : from[peer] === 0
+      ? -Infinity
+      : connection.handshake.duration;
+    const trigger = Math.max(heardAt, ownEnd[side]!);
     ownEnd[side] = Math.max(ownEnd[side]!, draft.end);
     const framed = draft.records.reduce((sum, size) => sum + size, 0);
     return {
