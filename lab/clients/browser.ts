@@ -2,7 +2,10 @@ import { findProgram } from "../needs.ts";
 import { type LabNetwork, SERVER_ADDRESS } from "../network.ts";
 import { ProgramFailed, sleep, within } from "../process.ts";
 import { WEB_HOST } from "../servers/nginx.ts";
-import type { WebUser } from "../workload/https.ts";
+import type { WebUser, WebVisit } from "../workload/https.ts";
+
+/** Milliseconds after which a visit goes on to no further page, so that its connections stay short. */
+const LONGEST_VISIT = 4500;
 
 interface Reply {
   readonly id?: number;
@@ -89,8 +92,7 @@ class Browser implements AsyncDisposable {
   }
 }
 
-async function browse(browser: Browser, user: WebUser, deadline: number): Promise<number> {
-  await sleep(user.start);
+async function visit(browser: Browser, { cookie, pages }: WebVisit): Promise<number> {
   const { browserContextId } = await browser.ask("Target.createBrowserContext");
   const { targetId } = await browser.ask("Target.createTarget", {
     url: "about:blank",
@@ -101,21 +103,38 @@ async function browse(browser: Browser, user: WebUser, deadline: number): Promis
   await browser.ask("Page.enable", {}, session);
   await browser.ask("Storage.setCookies", {
     browserContextId,
-    cookies: [{ name: "session", value: user.cookie, url: `https://${WEB_HOST}/` }],
+    cookies: [{ name: "session", value: cookie, url: `https://${WEB_HOST}/` }],
   });
+  const begun = performance.now();
   let visited = 0;
-  for (const page of user.pages) {
-    if (performance.now() > deadline) break;
+  for (const page of pages) {
+    if (performance.now() - begun > LONGEST_VISIT) break;
     const loaded = browser.loads(session, 8000);
     await browser.ask("Page.navigate", { url: `https://${WEB_HOST}${page.path}` }, session);
     await loaded;
     visited++;
-    await sleep(page.read);
+    // Nobody leaves while the page's script still sends.
+    const calls = browser.ask("Runtime.evaluate", {
+      expression: "globalThis.done",
+      awaitPromise: true,
+    }, session);
+    await Promise.all([sleep(page.read), within(calls.catch(() => {}), 8000, undefined)]);
+  }
+  await browser.ask("Target.disposeBrowserContext", { browserContextId });
+  return visited;
+}
+
+async function browse(browser: Browser, { visits }: WebUser, deadline: number): Promise<number> {
+  let visited = 0;
+  for (const one of visits) {
+    await sleep(one.after);
+    if (performance.now() > deadline) break;
+    visited += await visit(browser, one);
   }
   return visited;
 }
 
-/** Has `users` browse for `milliseconds`, each in a profile of its own; returns pages visited. */
+/** Has `users` browse for `milliseconds`, each visit in a profile of its own; returns pages visited. */
 export async function browseAll(
   network: LabNetwork,
   folder: string,
@@ -146,7 +165,5 @@ export async function browseAll(
   await browser.ask("Browser.getVersion");
   const deadline = performance.now() + milliseconds;
   const visited = await Promise.all(users.map((user) => browse(browser, user, deadline)));
-  // The server closes what is idle; connections end as they do while people browse.
-  await network.quiet(6000);
   return visited.reduce((sum, count) => sum + count, 0);
 }

@@ -1,6 +1,6 @@
 import { denoCache, type LabNetwork, SERVER_ADDRESS } from "../network.ts";
 
-import { CONTENT_TYPE, contentOf, htmlOf, type WebUser } from "../workload/https.ts";
+import { CONTENT_TYPE, contentOf, htmlOf, pagesOf, type WebUser } from "../workload/https.ts";
 import type { AppAnswer, AppPlan } from "../app_backend.ts";
 import { makeCertificate } from "./certificate.ts";
 
@@ -26,9 +26,7 @@ http {
   fastcgi_temp_path ${folder}/fastcgi;
   uwsgi_temp_path ${folder}/uwsgi;
   scgi_temp_path ${folder}/scgi;
-  keepalive_timeout 2s;
   keepalive_time 3s;
-  client_header_timeout 2s;
   upstream app { server ${APP.hostname}:${APP.port}; keepalive 16; }
   server {
     listen ${SERVER_ADDRESS}:443 ssl;
@@ -50,7 +48,7 @@ http {
 
 function appAnswers(users: readonly WebUser[]): Record<string, AppAnswer> {
   const answers: Record<string, AppAnswer> = {};
-  for (const page of users.flatMap((user) => user.pages)) {
+  for (const page of pagesOf(users)) {
     answers[page.path] = { delay: page.delay, type: "text/html", body: htmlOf(page) };
     for (const { path, delay, size } of page.calls) {
       answers[path] = { delay, type: "application/json", body: `"${"x".repeat(size)}"` };
@@ -65,7 +63,7 @@ function appAnswers(users: readonly WebUser[]): Record<string, AppAnswer> {
 }
 
 async function writeSite(root: string, users: readonly WebUser[]): Promise<void> {
-  for (const object of users.flatMap((user) => user.pages).flatMap((page) => page.objects)) {
+  for (const object of pagesOf(users).flatMap((page) => page.objects)) {
     if (object.delay !== undefined) continue;
     const file = root + object.path.replace(/\?.*/, "");
     await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });

@@ -39,18 +39,24 @@ export interface WebPage {
   readonly objects: readonly WebObject[];
   /** What its script calls, one after another. */
   readonly calls: readonly WebCall[];
-  /** Milliseconds that it is read before the next page is asked for. */
+  /** Milliseconds that it is read before the next page is asked for or the window is closed. */
   readonly read: number;
 }
 
-/** One person with a browser. */
-export interface WebUser {
-  /** Milliseconds before the first page. */
-  readonly start: number;
+/** A look at the site in a window of its own, which is closed at the end, and its connections with it. */
+export interface WebVisit {
+  /** Milliseconds after the visit before. */
+  readonly after: number;
   /** Value of the cookie that the browser sends along. */
   readonly cookie: string;
   /** Pages, one after another. */
   readonly pages: readonly WebPage[];
+}
+
+/** One person with a browser. */
+export interface WebUser {
+  /** Visits, one after another. */
+  readonly visits: readonly WebVisit[];
 }
 
 /**
@@ -70,7 +76,9 @@ const SHAPES = {
   list: { median: 3_000, sigma: 1.1, min: 200, max: 60_000 },
   delay: { median: 35, sigma: 0.9, min: 5, max: 200 },
   pause: { median: 350, sigma: 0.9, min: 30, max: 2_500 },
-  read: { median: 2_600, sigma: 0.6, min: 1_000, max: 6_000 },
+  read: { median: 1_700, sigma: 0.5, min: 800, max: 3_500 },
+  gap: { median: 800, sigma: 0.8, min: 100, max: 3_000 },
+  cookie: { median: 90, sigma: 0.8, min: 16, max: 400 },
 } as const;
 
 const ENDING = { style: "css", script: "js", image: "svg" } as const;
@@ -116,13 +124,23 @@ function page(random: Random): WebPage {
   };
 }
 
-/** Two people who browse; more pages each than fit in a run, which ends by time. */
-export function webWorkload(random: Random, pages = 30): WebUser[] {
-  return Array.from({ length: 2 }, (_, user) => ({
-    start: user * 1500 + 1000 * random.float(),
-    cookie: word(random, wholeLogNormal(random, { median: 90, sigma: 0.8, min: 16, max: 400 })),
-    pages: Array.from({ length: pages }, () => page(random)),
+/** Two people who browse; more visits each than fit in a run, which ends by time. */
+export function webWorkload(random: Random, visits = 30): WebUser[] {
+  return Array.from({ length: 2 }, () => ({
+    visits: Array.from({ length: visits }, () => {
+      const pages = Number(weighted(random, { "1": 0.45, "2": 0.35, "3": 0.2 }));
+      return {
+        after: logNormal(random, SHAPES.gap),
+        cookie: word(random, wholeLogNormal(random, SHAPES.cookie)),
+        pages: Array.from({ length: pages }, () => page(random)),
+      };
+    }),
   }));
+}
+
+/** All pages of all visits of all users. */
+export function pagesOf(users: readonly WebUser[]): WebPage[] {
+  return users.flatMap(({ visits }) => visits).flatMap(({ pages }) => pages);
 }
 
 function escape(text: string): string {
@@ -139,9 +157,9 @@ export function htmlOf(page: WebPage): string {
   });
   const calls = page.calls.map(({ path, upload, after }) => [path, upload, Math.round(after)]);
   const script =
-    `addEventListener("load",async()=>{for(const [p,n,t] of ${JSON.stringify(calls)}){` +
+    `addEventListener("load",()=>{done=(async()=>{for(const [p,n,t] of ${JSON.stringify(calls)}){` +
     `await new Promise(r=>setTimeout(r,t));` +
-    `await (await fetch(p,n?{method:"POST",body:"x".repeat(n)}:{})).arrayBuffer()}})`;
+    `await (await fetch(p,n?{method:"POST",body:"x".repeat(n)}:{})).arrayBuffer()}})()})`;
   const head = tags.filter((tag) => !tag.startsWith("<img")).join("\n");
   const body = tags.filter((tag) => tag.startsWith("<img")).join("\n<p>text</p>\n");
   const html = `<!doctype html><html><head><title>Page</title>\n` +
