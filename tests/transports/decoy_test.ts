@@ -175,6 +175,24 @@ Deno.test("decoy: a long answer arrives whole, an endless upload that nobody rea
   listener.close();
 });
 
+Deno.test("decoy: where it cannot be reached, strangers are reset and users get in", async () => {
+  const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  gone.close();
+  const server = await guarded(foreignDecoy({ host: "127.0.0.1", port: gone.addr.port }));
+  const [user, stranger] = [await server.connect(), await server.connect()];
+  new Collector(user);
+  const seen = new Collector(stranger);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  user.write(helloProof(secret, identity.digest, 0, 0).first);
+  stranger.write(bytes("GET / HTTP/1.0\r\n\r\n"));
+  assert.equal(await seen.closed, "rst");
+  while (server.proven.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  user.close("rst");
+  server.proven[0]!.close("rst");
+  stranger.close("rst");
+  await server.stop();
+});
+
 Deno.test("decoy: each installation's pages are its own", () => {
   const pages = new Set(Array.from({ length: 50 }, () => makeDecoyPages().home));
   assert.equal(pages.size, 50);

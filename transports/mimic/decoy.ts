@@ -8,6 +8,9 @@ const BACKLOG = 262_144;
 /** Bytes waiting for a decoy that does not take them before the stranger is cut off. */
 const UPLOAD_LIMIT = 8_388_608;
 
+/** Milliseconds that a silent peer is kept where there is no decoy. */
+const SILENCE = 60_000;
+
 /** The genuine server that strangers meet. */
 export interface Decoy {
   /** Where it listens, behind our carrier. */
@@ -56,6 +59,9 @@ export type Verdict = "proven" | "stranger";
  * peer is a stranger, and every byte of it goes to the decoy, beginning with the first. A decoy that
  * speaks before the peer has spoken makes it a stranger too.
  *
+ * `onOver` is told when the guard's part has ended, `onFailure` when the decoy cannot be reached: our own
+ * users then still get in.
+ *
  * @returns a function that ends the decoy's part, for shutting down.
  */
 export function guard(
@@ -64,12 +70,15 @@ export function guard(
   judge: (first: Uint8Array) => Verdict,
   onProven: (connection: CarrierConnection) => void,
   onOver: () => void,
+  onFailure?: () => void,
 ): () => void {
   const { host, port } = decoy.address;
   const socket = net.connect({ host, port, allowHalfOpen: true, noDelay: true });
   let state: "waiting" | "stranger" | "over" = "waiting";
   let peerEnded = false;
   let decoyEnded = false;
+  let decoyFailed = false;
+  let socketConnected = false;
   let idle: ReturnType<typeof setTimeout> | undefined;
 
   const over = () => {
@@ -79,21 +88,22 @@ export function guard(
     socket.destroy();
     onOver();
   };
-  const alive = () => {
-    if (decoy.idleLimit === undefined || state === "over") return;
+  const alive = (limit = decoy.idleLimit) => {
+    if (limit === undefined || state === "over") return;
     clearTimeout(idle);
     idle = setTimeout(() => {
       connection.close("fin");
       over();
-    }, decoy.idleLimit);
+    }, limit);
+  };
+  const reset = () => {
+    connection.close("rst");
+    over();
   };
   const toDecoy = (bytes: Uint8Array) => {
     alive();
     socket.write(bytes.slice());
-    if (socket.writableLength > UPLOAD_LIMIT) {
-      connection.close("rst");
-      over();
-    }
+    if (socket.writableLength > UPLOAD_LIMIT) reset();
   };
   alive();
 
@@ -108,6 +118,7 @@ export function guard(
           onProven(connection);
           return;
         }
+        if (decoyFailed) return reset();
         state = "stranger";
       }
       if (state === "stranger") toDecoy(bytes);
@@ -127,6 +138,9 @@ export function guard(
     },
   };
 
+  socket.on("connect", () => {
+    socketConnected = true;
+  });
   socket.on("data", (bytes: Uint8Array) => {
     if (state === "over") return;
     state = "stranger";
@@ -139,23 +153,25 @@ export function guard(
   socket.on("end", () => {
     if (state === "over") return;
     decoyEnded = true;
+    state = "stranger";
     connection.close("fin");
     if (peerEnded) over();
   });
-  socket.on("error", () => {
-    if (state === "over") return;
-    connection.close("rst");
-    over();
-  });
+  const broken = () => {
+    if (state === "over" || decoyFailed) return;
+    decoyFailed = true;
+    // Our own users do without a decoy; a stranger would find nobody at home.
+    if (state === "stranger" || socketConnected) return reset();
+    onFailure?.();
+    alive(decoy.idleLimit ?? SILENCE);
+  };
+  socket.on("error", broken);
   socket.on("close", () => {
-    if (state === "over") return;
-    if (!decoyEnded) connection.close("rst");
-    over();
+    if (!decoyEnded) broken();
+    else over();
   });
 
   return () => {
-    if (state === "over") return;
-    connection.close("rst");
-    over();
+    if (state !== "over") reset();
   };
 }

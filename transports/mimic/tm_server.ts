@@ -139,6 +139,7 @@ export class TmServer {
       const token = this.#tokens.redeem(first);
       if (token !== undefined) {
         if (!this.#hasRoom(token.tunnel.user)) return "stranger";
+        this.#boundMemory(token.tunnel.user);
         admit = (proven) => this.#resume(proven, token);
         return "proven";
       }
@@ -157,6 +158,7 @@ export class TmServer {
       judge,
       (proven) => admit!(proven),
       () => this.#strangers.delete(stop),
+      () => this.#options.onNote?.("the decoy cannot be reached: strangers are reset"),
     );
     this.#strangers.add(stop);
   };
@@ -174,6 +176,25 @@ export class TmServer {
       if (owner === user) connections += slave.open;
     }
     return connections < this.#limits.connections;
+  }
+
+  /** Bytes that a user's tunnels hold. */
+  #memory(user: number): number {
+    let memory = 0;
+    for (const { tunnel, user: owner } of this.#tunnels) {
+      if (owner === user) memory += tunnel.memory;
+    }
+    return memory;
+  }
+
+  /** Ends a user's largest tunnels until the rest is within the limit. */
+  #boundMemory(user: number): void {
+    while (this.#memory(user) > this.#limits.memory) {
+      const own = [...this.#tunnels].filter((tunnel) => tunnel.user === user);
+      const largest = own.reduce((a, b) => a.tunnel.memory >= b.tunnel.memory ? a : b);
+      this.#options.onNote?.("a user's largest tunnel was ended: too much memory");
+      this.#end(largest, "it held too much memory");
+    }
   }
 
   /** Whether a user may have one more tunnel; the oldest without connections goes if need be. */
@@ -225,6 +246,7 @@ export class TmServer {
 
   #resume(connection: CarrierConnection, token: RedeemedToken<Tunnel>): void {
     const { tunnel } = token;
+    if (!this.#tunnels.has(tunnel)) return connection.close("rst");
     if (tunnel.expiry !== undefined) this.#clock.cancel(tunnel.expiry);
     tunnel.expiry = undefined;
     this.#play(connection, tunnel, token, TOKEN_LENGTH);
@@ -262,11 +284,7 @@ export class TmServer {
   }
 
   async #serve(tunnel: Tunnel, stream: TunnelStream): Promise<void> {
-    let memory = 0;
-    for (const other of this.#tunnels) {
-      if (other.user === tunnel.user) memory += other.tunnel.memory;
-    }
-    if (memory >= this.#limits.memory) {
+    if (this.#memory(tunnel.user) >= this.#limits.memory) {
       stream.refuse(STREAM_CODES.tooManyStreams);
       return;
     }
