@@ -48,8 +48,8 @@ export class SystemClock implements Clock {
       run();
     };
     const left = time - performance.now();
-    if (left > 0 && left < COARSE) setImmediate(check);
-    else this.#native.set(timer, setTimeout(check, Math.min(Math.max(0, left), MAX_DELAY)));
+    if (left < COARSE) setImmediate(check);
+    else this.#native.set(timer, setTimeout(check, Math.min(left, MAX_DELAY)));
   }
 
   /** Forgets a timer. */

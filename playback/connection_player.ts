@@ -143,7 +143,12 @@ export class ConnectionPlayer implements CoverListener {
     const { clock, connection, number, tunnel } = this.#options;
     this.#started = true;
     this.#trigger = this.#progress = clock.now();
-    tunnel.connectionOpened(number);
+    try {
+      tunnel.connectionOpened(number);
+    } catch (error) {
+      // A peer may name a connection that has been.
+      return this.abort("rst", error);
+    }
     this.#armStall();
     if (head !== undefined && head.length > 0) this.onData(head);
     if (this.#done) return;

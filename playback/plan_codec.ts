@@ -177,6 +177,9 @@ export function encodePlan(plan: ConnectionPlan, encoding: PlanEncoding): Uint8A
 /** Thrown inside the decoder alone: the bytes end before the exchange does. */
 const INCOMPLETE = Symbol("incomplete");
 
+/** The most bytes of one plan that a decoder accepts: some 40,000 exchanges. */
+export const MAX_PLAN_LENGTH = 262144;
+
 /** The most records of one plan that a decoder accepts. */
 const MAX_RECORDS = 1 << 20;
 
@@ -201,6 +204,7 @@ export class PlanDecoder {
 
   /** Takes the next bytes of the plan. Throws PlanFormatError. */
   push(bytes: Uint8Array): void {
+    if (this.length + bytes.length > MAX_PLAN_LENGTH) this.#fail("the plan is too long");
     const joined = new Uint8Array(this.#rest.length + bytes.length);
     joined.set(this.#rest);
     joined.set(bytes, this.#rest.length);

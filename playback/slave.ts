@@ -68,8 +68,9 @@ export interface SlaveOptions {
   readonly onControl?: (connection: number, type: number, body: Uint8Array) => void;
 }
 
-/** Plans that are kept for connections to come. */
+/** Plans that are kept for connections to come, and their bytes. */
 const MAX_PLANS = 256;
+const MAX_PLAN_BYTES = 1048576;
 
 /** Payload of the record that carries an error, at least. */
 const ERROR_RECORD = 256;
@@ -353,7 +354,14 @@ export class Slave {
     if (decoder === undefined) {
       decoder = new PlanDecoder();
       this.#stored.set(number, decoder);
-      if (this.#stored.size > MAX_PLANS) this.#stored.delete(this.#stored.keys().next().value!);
+    }
+    let bytes = rest.length;
+    for (const { length } of this.#stored.values()) bytes += length;
+    while (this.#stored.size > MAX_PLANS || bytes > MAX_PLAN_BYTES) {
+      const [oldest, { length }] = this.#stored.entries().next().value!;
+      this.#stored.delete(oldest);
+      bytes -= length;
+      if (oldest === number) return;
     }
     // Pieces come in order on one connection; after a loss the master starts again.
     const known = decoder.length - offset;

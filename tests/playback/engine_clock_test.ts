@@ -3,7 +3,12 @@ import fc from "fast-check";
 import { SystemClock } from "../../playback/clock.ts";
 import { Lateness } from "../../playback/lateness.ts";
 import { VirtualClock } from "../../playback/virtual_clock.ts";
+import { Master } from "../../playback/master.ts";
+import { Slave } from "../../playback/slave.ts";
+import { ReliableTunnel } from "../../playback/tunnel.ts";
 import { VirtualNetwork } from "../../playback/virtual_network.ts";
+import { WireLog } from "../../playback/wire_log.ts";
+import { TestModel } from "./engine_world.ts";
 
 Deno.test("the wall clock never calls early, forgets what was cancelled, waits long", async () => {
   const clock = new SystemClock();
@@ -94,4 +99,41 @@ Deno.test("lateness: quantiles within 5 % of the truth", () => {
     },
   ));
   assert.deepEqual(new Lateness().summary(), { count: 0, median: 0, p99: 0, max: 0 });
+});
+
+Deno.test("the engine plays on the wall clock as it does in virtual time", async () => {
+  const clock = new SystemClock();
+  const model = new TestModel({ layers: false, gap: 5, think: 3, exchanges: 2 });
+  const network = new VirtualNetwork(clock, { delay: 1 });
+  const tunnels = {
+    client: new ReliableTunnel({ end: "client", clock }),
+    server: new ReliableTunnel({ end: "server", clock }),
+  };
+  const slave = new Slave({ clock, tunnel: tunnels.server, models: [model] });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const log = new WireLog();
+  const master = new Master({
+    clock,
+    tunnel: tunnels.client,
+    model,
+    seed: new Uint8Array(16),
+    dial: ({ session, serial, done }) =>
+      network.dial(
+        (connection) => done({ connection }),
+        (connection) => slave.accept(connection, { session, serial }),
+      ),
+    onWire: (event) => {
+      log.add(event);
+      if (event.what === "close" && event.serial === 8) resolve();
+    },
+  });
+  master.start();
+  await promise;
+  master.stop();
+  slave.stop();
+  for (const tunnel of Object.values(tunnels)) tunnel.fail(new Error("over"));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(master.stats.completed >= 3);
+  assert.ok(master.stats.lateness.count > 10);
+  for (const { time, planned } of log.events) assert.ok(time >= planned - 1e-6);
 });

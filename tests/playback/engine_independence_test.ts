@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { PlanForm } from "../../playback/master.ts";
 import { ConstantRate } from "../../models/constant_rate.ts";
-import { makeWorld, pump, TestModel, type World, type WorldOptions } from "./engine_world.ts";
+import { makeWorld, saturate, TestModel, type World, type WorldOptions } from "./engine_world.ts";
 
 /** Plays for `minutes` with nothing to carry, and with more than fits both ways. */
 function idleAndBusy(
@@ -10,7 +10,7 @@ function idleAndBusy(
   act?: (world: World) => void,
 ): [World, World] {
   const worlds = [makeWorld(options), makeWorld(options)] as [World, World];
-  pump(worlds[1], 2 ** 26, 1);
+  saturate(worlds[1]);
   for (const world of worlds) {
     act?.(world);
     world.master.start();

@@ -254,3 +254,25 @@ export function pump(world: World, bytes: number, seed = 0): { here: Pump; there
   const here = new Pump(world.tunnels.client.open({ host: "example.com", port: 80 }), bytes, seed);
   return { here, there: () => there! };
 }
+
+/** Keeps both directions full of bytes of no interest. */
+export function saturate(world: World): void {
+  const chunk = new Uint8Array(65536).fill(7);
+  const fill = (stream: TunnelStream) => {
+    stream.opened.catch(() => {});
+    stream.closed.catch(() => {});
+    const write = () => {
+      while (stream.write(chunk) > 0);
+    };
+    stream.onWritable = write;
+    stream.onReadable = () => {
+      while (stream.read());
+    };
+    write();
+  };
+  world.tunnels.server.onStream = (stream) => {
+    stream.accept();
+    fill(stream);
+  };
+  fill(world.tunnels.client.open({ host: "example.com", port: 80 }));
+}
