@@ -1,4 +1,5 @@
 import { UserError } from "../base/mod.ts";
+import { hasNetem } from "./network.ts";
 import { run } from "./process.ts";
 
 /** The laboratory cannot run here; the message has one line for each thing that is missing. */
@@ -73,6 +74,10 @@ export async function missingFor(protocols: readonly LabProtocol[]): Promise<str
     missing.push(
       "the laboratory makes network namespaces: run it as root (it needs CAP_NET_ADMIN and CAP_SYS_ADMIN)",
     );
+  }
+  const tun = await run(["test", "-c", "/dev/net/tun"]).then(() => true, () => false);
+  if (!tun && !(missing.length === 0 && await hasNetem().catch(() => false))) {
+    missing.push("there is no /dev/net/tun, and no netem in the kernel: modprobe tun");
   }
   const programs = new Set([...FOR_RECORDING, ...protocols.flatMap((name) => FOR_PROTOCOL[name])]);
   for (const program of programs) {
