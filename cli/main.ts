@@ -20,6 +20,10 @@ const COMMANDS: Record<
     summary: "carry connections through a tunnel in cover traffic",
     load: () => import("./client.ts"),
   },
+  "demo": {
+    summary: "carry data under cover of every model, attack the recordings, write a report",
+    load: () => import("./demo.ts"),
+  },
   "keygen": {
     summary: "make a secret for a user",
     load: () => import("./keygen.ts"),

@@ -4,8 +4,15 @@
  * @module
  */
 export * from "./attack_run.ts";
+export * from "./demo/judge.ts";
+export * from "./demo/nodes.ts";
+export * from "./demo/play.ts";
+export * from "./demo/run.ts";
+export * from "./demo/timeline.ts";
+export * from "./demo/transfer.ts";
 export * from "./labelled_captures.ts";
 export * from "./metrics.ts";
+export * from "./sample_roles.ts";
 export * from "./samples.ts";
 export * from "./splits.ts";
 export * from "./two_class.ts";
