@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { createHash, randomBytes } from "node:crypto";
-import { loadModel } from "../models/mod.ts";
+import { UsageError, UserError } from "../base/mod.ts";
+import { loadModelText, modelFromFile, PlansAhead } from "../models/mod.ts";
 import {
   formatAddress,
   type Forward,
@@ -13,6 +14,7 @@ import { untilSignal } from "./signals.ts";
 
 interface Options {
   readonly line?: string;
+  readonly lineFile?: string;
   readonly connect?: string;
   readonly socks?: string;
   readonly forward?: Forward[];
@@ -36,6 +38,7 @@ export function command(): Command {
     )
     .argument("[line...]", "the server's line: mimic HOST:PORT cert=... secret=... ...")
     .option("--line <line>", "the same as an option")
+    .option("--line-file <file>", "read it from a file: arguments show in the list of processes")
     .option("--connect <host:port>", "connect here instead of to the line's address")
     .option("--socks <host:port>", "SOCKS 5 door (default without --forward: 127.0.0.1:1080)")
     .option(
@@ -90,14 +93,29 @@ function seedOf(text: string): Uint8Array {
   return bytes.length === 32 ? bytes : new Uint8Array(createHash("sha256").update(bytes).digest());
 }
 
+async function lineOf(words: string[], { line, lineFile }: Options): Promise<string> {
+  if ([words.length > 0, line !== undefined, lineFile !== undefined].filter(Boolean).length !== 1) {
+    throw new UsageError("give the server's line once: as arguments, by --line or by --line-file");
+  }
+  if (lineFile === undefined) return line ?? words.join(" ");
+  try {
+    return await Deno.readTextFile(lineFile);
+  } catch (cause) {
+    throw new UserError(`--line-file ${lineFile}: cannot be read`, { cause });
+  }
+}
+
 async function run(words: string[], options: Options): Promise<void> {
   const { forward, plan, wireLog } = options;
-  const line = parseLine(options.line ?? words.join(" "));
+  const line = parseLine(await lineOf(words, options));
   const socks = options.socks ?? (forward === undefined ? "127.0.0.1:1080" : undefined);
-  const model = await loadModel(options.model ?? line.model);
+  const name = options.model ?? line.model;
+  const text = await loadModelText(name);
+  const model = modelFromFile(text, name);
   const running = await startClient({
     line,
     model,
+    plans: (key) => new PlansAhead(text, key),
     insistOnCarrier: options.carrier === "tls",
     seed: options.seed ?? new Uint8Array(randomBytes(32)),
     schedule: options.schedule,

@@ -22,7 +22,8 @@ Deno.test({
     ]);
     const line = await server.line();
     const client = new CommandProcess("client", [
-      ...[line, "--model", model, "--socks", "127.0.0.1:0", "--sessions", "2", "--json"],
+      ...["--line-file", `${folder}/state/line`],
+      ...["--model", model, "--socks", "127.0.0.1:0", "--sessions", "2", "--json"],
       ...["--forward", `127.0.0.1:0=127.0.0.1:${web.addr.port}`, "--seed", "00ff"],
       ...["--wire-log", `${folder}/client.jsonl`],
     ]);
@@ -152,6 +153,7 @@ Deno.test("processes: what is wrong is one clear line and exit code 1, or 2 for 
     ["server", [...state, "--cert", `${folder}/none.pem`], 2, /--cert and --key go together/],
     ["client", [line, ...door, "--forward", "nonsense"], 2, /LOCAL=HOST:PORT/],
     ["client", [line, ...door, "--sessions", "0"], 2, /from 1 to 16/],
+    ["client", door, 2, /give the server's line once/],
   ];
   for (let at = 0; at < cases.length; at += 4) {
     await Promise.all(

@@ -1,5 +1,5 @@
-import { UserError } from "../../base/mod.ts";
-import type { CoverModel } from "../../models/mod.ts";
+import { UserError, writeFileAtomically } from "../../base/mod.ts";
+import type { CoverModel, PlanSource } from "../../models/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
 import { connectTls, listenTls, readIdentity } from "../carriers/mod.ts";
 import {
@@ -65,7 +65,7 @@ export interface StandaloneServerOptions {
 
 /** A server that is running. */
 export interface StandaloneServer {
-  /** What a client needs, for the first user. */
+  /** What a client needs, for the first user; also in the file `line` of the state folder. */
   readonly line: string;
   /** Where it listens. */
   readonly address: Address;
@@ -123,8 +123,10 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     ...(alpn === undefined ? {} : { alpn }),
     ...(name === undefined ? {} : { sni: name }),
   };
+  const text = formatLine(line);
+  await writeFileAtomically(`${options.state}/line`, `${text}\n`, { mode: 0o600 });
   return {
-    line: formatLine(line),
+    line: text,
     address,
     server,
     close: async () => {
@@ -150,6 +152,8 @@ export interface StandaloneClientOptions {
   readonly connect?: Address;
   /** What is played. */
   readonly model: CoverModel;
+  /** Draws its plans from a key, perhaps in a worker. */
+  readonly plans?: (key: Uint8Array) => PlanSource & Disposable;
   /** Whether a model learned for another carrier is allowed. */
   readonly insistOnCarrier?: boolean;
   /** 32 bytes that all cover is drawn from. */
@@ -190,7 +194,7 @@ export interface StandaloneClient {
  * @throws {UserError} with one line: a port in use, the server unreachable, the wrong key or secret.
  */
 export async function startClient(options: StandaloneClientOptions): Promise<StandaloneClient> {
-  const { attempts, line, model, onNote, schedule, seed } = options;
+  const { attempts, line, model, onNote, plans, schedule, seed } = options;
   checkCarrier(model, options.insistOnCarrier);
   const address = options.connect ?? line.address;
   const sameModel = line.digest !== undefined && model.description.digest.startsWith(line.digest);
@@ -210,6 +214,7 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
     seed,
     sessions: Math.min(MAX_SESSIONS, options.sessions ?? 1),
     form: options.form ?? (sameModel ? "derived" : "embedded"),
+    ...(plans === undefined ? {} : { plans }),
     ...(schedule === undefined ? {} : { schedule }),
     ...(attempts === undefined ? {} : { attempts }),
     ...(log === undefined ? {} : { onWire: log.add }),

@@ -1,5 +1,5 @@
 import { UserError } from "../../base/mod.ts";
-import { type CoverModel, substream } from "../../models/mod.ts";
+import { type CoverModel, type PlanSource, substream } from "../../models/mod.ts";
 import {
   type Clock,
   type DialRequest,
@@ -66,6 +66,8 @@ export interface TmClientOptions {
   readonly connect: () => Promise<CarrierConnection>;
   /** What is played. */
   readonly model: CoverModel;
+  /** Draws the model's plans from a key, perhaps ahead of time in a worker; here and now if absent. */
+  readonly plans?: (key: Uint8Array) => PlanSource & Disposable;
   /** 32 random bytes; the same make the cover repeatable. */
   readonly seed: Uint8Array;
   /** Who decides when episodes start; `strict` if absent. */
@@ -103,6 +105,7 @@ export class TmClient {
   readonly #done = Promise.withResolvers<void>();
   #tunnel: ReliableTunnel;
   #master: Master;
+  #plans: Disposable | undefined;
   /** The key of the tokens, once the server has proved itself. */
   #resumeKey: Uint8Array | undefined;
   /** How many tunnels were begun: each has a seed of its own. */
@@ -166,7 +169,7 @@ export class TmClient {
   }
 
   #newMaster(): Master {
-    const { form, model, onWire, schedule, seed, sessions } = this.#options;
+    const { form, model, onWire, plans, schedule, seed, sessions } = this.#options;
     const tunnel = this.#tunnel;
     const generation = this.#generation++;
     return new Master({
@@ -175,6 +178,7 @@ export class TmClient {
       model,
       seed: generation === 0 ? seed : substream(seed, "tunnel", generation),
       dial: (request) => void this.#dial(request, tunnel),
+      ...(plans === undefined ? {} : { plans: (key) => this.#plans = plans(key) }),
       minFirstPayload: TOKEN_LENGTH + 2,
       ...(form === undefined ? {} : { form }),
       ...(schedule === undefined ? {} : { schedule }),
@@ -278,10 +282,11 @@ export class TmClient {
     this.#unproven = 0;
     this.#helloPending = false;
     this.#resumeKey = undefined;
-    const [tunnel, master] = [this.#tunnel, this.#master];
+    const [tunnel, master, plans] = [this.#tunnel, this.#master, this.#plans];
     this.#tunnel = this.#newTunnel();
     this.#master = this.#newMaster();
     master.stop();
+    plans?.[Symbol.dispose]();
     tunnel.fail(new TunnelClosedError(why));
     this.#master.start();
   }
@@ -299,6 +304,7 @@ export class TmClient {
   #end(reason: Error = new TunnelClosedError("the client stops")): void {
     this.#stopped = true;
     this.#master.stop();
+    this.#plans?.[Symbol.dispose]();
     this.#tunnel.fail(reason);
   }
 
