@@ -131,6 +131,7 @@ const AHEAD = 2;
 interface Waiting extends OpenRequest {
   readonly number: number;
   dialled: boolean;
+  held: boolean;
 }
 
 interface Live {
@@ -297,11 +298,12 @@ export class Master {
 
   #wantOpen(request: OpenRequest): void {
     const number = connectionNumber(request.session, request.serial);
-    if (this.#queue.length > 0 || this.#live.size + this.#dialling >= this.#policy.maxOpen) {
-      this.stats.delayed++;
-    }
-    this.#queue.push({ ...request, number, dialled: false });
+    const waiting: Waiting = { ...request, number, dialled: false, held: false };
+    this.#queue.push(waiting);
     this.#pump();
+    if (waiting.dialled) return;
+    waiting.held = true;
+    this.stats.delayed++;
   }
 
   /** Dials what waits, as far as limits and pauses allow. */
@@ -328,7 +330,8 @@ export class Master {
     this.#dialling++;
     if (!request.dialled) {
       request.dialled = true;
-      this.stats.lateness.add(time - planned);
+      // One that was held back is not late but delayed, and counted as that.
+      if (!request.held) this.stats.lateness.add(time - planned);
       request.started(time);
     }
     let answered = false;

@@ -18,7 +18,7 @@ export class EngineStats {
   enlarged = 0;
   /** Connections that sent their plan in their own messages. */
   inline = 0;
-  /** Connections that waited for the limit of open ones. */
+  /** Connections that waited: for the slave's first answer, the limit of open ones, or after failed dials. */
   delayed = 0;
   /** Records written. */
   records = 0;

@@ -70,7 +70,8 @@ Deno.test("several connections are open at once, no more than the policy allows"
     world.master.start();
     world.clock.run(3 * MINUTE);
     assert.ok(delayed ? most === 2 : most > 4, `${most} open`);
-    assert.equal(world.master.stats.delayed > 0, delayed);
+    // Some always wait for the first answer of the slave.
+    assert.equal(world.master.stats.delayed > 20, delayed);
     assert.equal(world.master.stats.unclean, 0);
   }
 });
