@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import fc from "fast-check";
 import { type CarrierConnection, connectTls, listenTls } from "../../transports/carriers/mod.ts";
 import { makeIdentity } from "../../transports/carriers/mod.ts";
 import {
@@ -22,6 +23,7 @@ import {
 } from "../../transports/mimic/mod.ts";
 import { makeDecoyPages } from "../../transports/mimic/decoy_page.ts";
 import { Collector } from "./helpers.ts";
+import { builtinModel } from "../../models/mod.ts";
 import { cuttingRelay, FAST_MODEL, noise } from "./world.ts";
 
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
@@ -101,6 +103,54 @@ for (const form of ["derived", "embedded"] as const) {
     await Deno.remove(state, { recursive: true });
   });
 }
+
+Deno.test("tunnel: idle or saturated, one seed plays the same connections, message by message", async () => {
+  const model = await builtinModel("https");
+  const played = async (busy: boolean): Promise<Map<string, string[]>> => {
+    const state = await Deno.makeTempDir();
+    const echo = echoServer();
+    const far = await startServer({
+      listen: LOOPBACK,
+      models: [model],
+      state,
+      allowPrivate: true,
+      wireLog: `${state}/server.jsonl`,
+    });
+    const near = await clientTo(far.line, echo.port, {
+      model,
+      sessions: 8,
+      seed: new Uint8Array(32).fill(3),
+      wireLog: `${state}/client.jsonl`,
+    });
+    const user = busy ? exchange(near.doors[0]!.port, noise(1_000_000)).catch(() => {}) : undefined;
+    while (near.stats.completed < 12) await new Promise((done) => setTimeout(done, 10));
+    if (busy) assert.ok(near.stats.data > 0);
+    await near.close();
+    await far.close();
+    await user;
+    await echo.close();
+    const connections = new Map<string, string[]>();
+    for (const end of ["client", "server"]) {
+      for (const json of (await Deno.readTextFile(`${state}/${end}.jsonl`)).trim().split("\n")) {
+        const { session, serial, what, size } = JSON.parse(json);
+        if (what !== "record") continue;
+        const name = `${end} ${session}/${serial}`;
+        connections.set(name, [...connections.get(name) ?? [], size]);
+      }
+    }
+    await Deno.remove(state, { recursive: true });
+    return connections;
+  };
+  const [idle, busy] = [await played(false), await played(true)];
+  let compared = 0;
+  for (const [name, sizes] of idle) {
+    const other = busy.get(name) ?? [];
+    const length = Math.min(sizes.length, other.length);
+    assert.deepEqual(other.slice(0, length), sizes.slice(0, length), name);
+    compared += length;
+  }
+  assert.ok(compared >= 24, `only ${compared} records were compared`);
+});
 
 Deno.test("tunnel: a server that was restarted keeps its keys, and the client begins a new tunnel", async () => {
   const state = await Deno.makeTempDir();
@@ -268,6 +318,28 @@ Deno.test("tunnel: a client's leave is heard, a tunnel without connections is fo
   await far.close();
   await echo.close();
   await Deno.remove(state, { recursive: true });
+});
+
+Deno.test("line: no text makes reading it fail in another way", () => {
+  const pieces = fc.constantFrom(
+    "mimic",
+    "Bridge",
+    "1.2.3.4:5",
+    "cert=",
+    "secret=",
+    "=",
+    "model=x",
+  );
+  fc.assert(
+    fc.property(fc.array(fc.oneof(pieces, fc.string())), (words) => {
+      try {
+        parseLine(words.join(" "));
+      } catch (error) {
+        assert.ok(error instanceof LineError, String(error));
+      }
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 Deno.test("line: what is written is read, and a wrong one says where", () => {
