@@ -44,6 +44,13 @@ export interface PlayerOptions {
   readonly peerPrefix?: number;
   /** Judges the peer's proof, all of it at once; false ends the connection. */
   readonly onPeerPrefix?: (proof: Uint8Array) => boolean;
+  /**
+   * Encrypts all that this end's tunnel sends, in order (same length; after the prefix), so that it may go
+   * before the peer has proved itself: only who could also prove that can read it.
+   */
+  readonly seal?: (bytes: Uint8Array) => Uint8Array;
+  /** Decrypts all that the peer's tunnel sends, in order: the other side of `seal`. */
+  readonly unseal?: (bytes: Uint8Array) => Uint8Array;
   /** Told once of the first two bytes that the peer's tunnel sends, before the tunnel takes them. */
   readonly onHead?: (head: Uint8Array) => void;
   /** Whether user data may be sent from the start; else after {@linkcode ConnectionPlayer.allowData}. */
@@ -169,7 +176,7 @@ export class ConnectionPlayer implements CoverListener {
   /** Takes what arrived; called by the connection. */
   onData(bytes: Uint8Array): void {
     if (this.#done) return;
-    const { clock, number, onPeerPrefix, stats, tunnel } = this.#options;
+    const { clock, number, onPeerPrefix, stats, tunnel, unseal } = this.#options;
     this.#received += bytes.length;
     stats.received += bytes.length;
     this.#progress = clock.now();
@@ -190,6 +197,7 @@ export class ConnectionPlayer implements CoverListener {
       rest = rest.subarray(head.length);
     }
     if (rest.length > 0) {
+      if (unseal !== undefined) rest = unseal(rest);
       if (this.#headTaken < 2) this.#takeHead(rest);
       try {
         tunnel.receive(number, rest);
@@ -211,10 +219,13 @@ export class ConnectionPlayer implements CoverListener {
    */
   refuse(payload: number): void {
     if (this.#done) return;
-    const { connection, number, tunnel } = this.#options;
-    const record = new Uint8Array(this.#prefix.length - this.#prefixSent + payload);
-    record.set(this.#prefix.subarray(this.#prefixSent));
-    tunnel.fill(number, record.subarray(this.#prefix.length - this.#prefixSent), false);
+    const { connection, number, seal, tunnel } = this.#options;
+    const prefix = this.#prefix.subarray(this.#prefixSent);
+    const record = new Uint8Array(prefix.length + payload);
+    record.set(prefix);
+    const body = record.subarray(prefix.length);
+    tunnel.fill(number, body, false);
+    if (seal !== undefined) body.set(seal(body));
     connection.write(record);
     this.abort("fin");
   }
@@ -300,7 +311,7 @@ export class ConnectionPlayer implements CoverListener {
 
   /** Writes records of the message being sent until the connection is full or the message ends. */
   #sendRecords(planned: number): void {
-    const { beforeRecord, clock, connection, number, stats, tunnel } = this.#options;
+    const { beforeRecord, clock, connection, number, seal, stats, tunnel } = this.#options;
     const message = this.#sending!;
     while (this.#sendingRecord < message.records.length) {
       if (connection.queued > LOW_WATER) return;
@@ -320,6 +331,7 @@ export class ConnectionPlayer implements CoverListener {
           buffer.subarray(prefix),
           this.#dataAllowed && !message.padding,
         );
+        if (seal !== undefined) buffer.set(seal(buffer.subarray(prefix)), prefix);
       }
       this.#writing = true;
       connection.write(buffer);

@@ -42,6 +42,12 @@ export interface Dialled {
   readonly peerPrefix?: number;
   /** Judges the peer's proof; false ends the connection. No user data is sent before it said true. */
   readonly onPeerPrefix?: (proof: Uint8Array) => boolean;
+  /**
+   * Encrypts our side of the tunnel on this connection, in order, byte for byte. With it user data goes from
+   * the first message on, for nobody can read it who could not prove himself too; without it, user data
+   * waits for the peer's proof, and a connection's first message carries none.
+   */
+  readonly seal?: (bytes: Uint8Array) => Uint8Array;
 }
 
 /** A connection that a master wants. Exactly one of `done` and `failed` is called, once, at any time. */
@@ -367,7 +373,7 @@ export class Master {
 
   #opened(request: Waiting, dialled: Dialled, time: number): void {
     const { session, serial, number, planned } = request;
-    const { connection, prefix, peerPrefix, onPeerPrefix } = dialled;
+    const { connection, prefix, peerPrefix, onPeerPrefix, seal } = dialled;
     if (this.#stopped) return connection.close("fin");
     this.#grid = connection.grid;
     this.#noteOpened(session, serial);
@@ -411,7 +417,8 @@ export class Master {
         ...(prefix === undefined ? {} : { prefix }),
         ...(peerPrefix === undefined ? {} : { peerPrefix }),
         ...(onPeerPrefix === undefined ? {} : { onPeerPrefix }),
-        dataAllowed: onPeerPrefix === undefined,
+        ...(seal === undefined ? {} : { seal }),
+        dataAllowed: onPeerPrefix === undefined || seal !== undefined,
         stall: () => this.#options.stall ?? 60_000,
         stats: this.stats,
         beforeRecord: (room) => this.#beforeRecord(live, room),

@@ -38,6 +38,8 @@ export interface Accepted {
   readonly peerPrefix?: number;
   /** Bytes that go first in our stream: our proof. */
   readonly prefix?: Uint8Array;
+  /** Decrypts the client's side of the tunnel on this connection, if the client seals it. */
+  readonly unseal?: (bytes: Uint8Array) => Uint8Array;
 }
 
 /** What a {@linkcode Slave} needs. */
@@ -141,7 +143,7 @@ export class Slave {
 
   /** Plays this end of a connection that the owner has accepted and whose proof it has verified. */
   accept(connection: CoverConnection, accepted: Accepted): void {
-    const { session, serial, head, peerPrefix, prefix } = accepted;
+    const { session, serial, head, peerPrefix, prefix, unseal } = accepted;
     const number = connectionNumber(session, serial);
     if (this.#live.has(number)) return connection.close("rst");
     this.stats.opened++;
@@ -180,6 +182,7 @@ export class Slave {
         tunnel: this.#tunnel,
         ...(prefix === undefined ? {} : { prefix }),
         ...(peerPrefix === undefined ? {} : { peerPrefix }),
+        ...(unseal === undefined ? {} : { unseal }),
         dataAllowed: true,
         stall: () =>
           this.#setup?.form === "derived"

@@ -55,6 +55,7 @@ const MODELS: Record<string, WorldOptions> = {
   },
   "constant rate": { model: new ConstantRate() },
   "a slow link": { link: { delay: 40, rate: 200_000 } },
+  "a sealed client side": { sealed: true },
   "several sessions": { master: { sessions: 5 } },
 };
 

@@ -120,10 +120,18 @@ export interface WorldOptions {
   link?: LinkModel;
   seed?: number;
   prefix?: { client: number; server: number };
+  /** Seal the client's side: with a toy that still needs every byte in order. */
+  sealed?: boolean;
   master?: Partial<MasterOptions>;
   slave?: Partial<SlaveOptions>;
   /** Called for every dial; false lets it fail. */
   mayDial?: () => boolean;
+}
+
+/** Adds a running number to each byte, or takes it away. */
+function toyCipher(sign: 1 | -1): (bytes: Uint8Array) => Uint8Array {
+  let position = 0;
+  return (bytes) => bytes.map((byte) => byte + sign * (position++ * 7 + 99));
 }
 
 /** A master and a slave with real tunnels; proofs are zero bytes of the given lengths. */
@@ -167,6 +175,7 @@ export function makeWorld(options: WorldOptions = {}): World {
             prefix: new Uint8Array(client).fill(1),
             peerPrefix: server,
             onPeerPrefix: (proof) => proof.every((byte) => byte === 2),
+            ...(options.sealed ? { seal: toyCipher(1) } : {}),
           }),
         (connection) =>
           slave.accept(connection, {
@@ -174,6 +183,7 @@ export function makeWorld(options: WorldOptions = {}): World {
             serial,
             peerPrefix: client,
             prefix: new Uint8Array(server).fill(2),
+            ...(options.sealed ? { unseal: toyCipher(-1) } : {}),
           }),
       );
     },
