@@ -23,7 +23,7 @@ import {
 } from "../../transports/mimic/mod.ts";
 import { makeDecoyPages } from "../../transports/mimic/decoy_page.ts";
 import { Collector } from "./helpers.ts";
-import { builtinModel } from "../../models/mod.ts";
+import { builtinModel, type CoverModel } from "../../models/mod.ts";
 import { cuttingRelay, FAST_MODEL, noise } from "./world.ts";
 
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
@@ -152,6 +152,53 @@ Deno.test("tunnel: idle or saturated, one seed plays the same connections, messa
   assert.ok(compared >= 24, `only ${compared} records were compared`);
 });
 
+Deno.test("tunnel: sessions end and others follow, none is taken for a stranger", async () => {
+  const message = (size: number) => ({ type: "data", size, time: 1 }) as const;
+  const restless: CoverModel = {
+    description: { ...FAST_MODEL.description, name: "restless", digest: "5".repeat(64) },
+    session: (random) => ({ pauses: new Array(1 + random.integer(2)).fill(2) }),
+    episode: (random) => ({ starts: new Array(1 + random.integer(4)).fill(1) }),
+    connectionGap: () => "close",
+    connection: (random) => ({
+      exchanges: [
+        { request: message(100 + random.integer(2000)), response: [message(1500)] },
+        { request: message(40), response: [message(40 + random.integer(9000))] },
+      ],
+      close: { by: random.integer(2) === 0 ? "client" : "server", how: "fin", time: 1 },
+    }),
+  };
+  const state = await Deno.makeTempDir();
+  const echo = echoServer();
+  const notes: string[] = [];
+  const onNote = (text: string) => notes.push(text);
+  const far = await startServer({
+    listen: LOOPBACK,
+    models: [restless],
+    state,
+    allowPrivate: true,
+    onNote,
+  });
+  const near = await clientTo(far.line, echo.port, {
+    model: restless,
+    sessions: 5,
+    onNote,
+    wireLog: `${state}/client.jsonl`,
+  });
+  const sent = noise(200_000);
+  assert.equal(sha256(await exchange(near.doors[0]!.port, sent)), sha256(sent));
+  assert.equal(near.stats.unclean, 0);
+  assert.deepEqual(notes, []);
+  assert.equal(far.server.tunnels, 1);
+  await near.close();
+  await far.close();
+  await echo.close();
+  const opened = (await Deno.readTextFile(`${state}/client.jsonl`)).trim().split("\n")
+    .map((json) => JSON.parse(json)).filter(({ what }) => what === "open");
+  const sessions = new Set(opened.map(({ session }) => session));
+  assert.ok(sessions.size > 15, `only ${sessions.size} sessions`);
+  await Deno.remove(state, { recursive: true });
+});
+
 Deno.test("tunnel: a server that was restarted keeps its keys, and the client begins a new tunnel", async () => {
   const state = await Deno.makeTempDir();
   const echo = echoServer();
@@ -179,7 +226,7 @@ Deno.test("tunnel: a server that was restarted keeps its keys, and the client be
 Deno.test("tunnel: no user data is sent to a server that has not proved itself", async () => {
   const identity = await makeIdentity("web");
   const marker = new TextEncoder().encode("the user's own bytes, nobody else's");
-  for (const behaviour of ["silent", "wrong answer", "closes"] as const) {
+  const meet = async (behaviour: "silent" | "wrong answer" | "closes") => {
     const seen: number[][] = [];
     const open = new Set<CarrierConnection>();
     const listening = await listenTls(
@@ -240,7 +287,8 @@ Deno.test("tunnel: no user data is sent to a server that has not proved itself",
       assert.ok(!String.fromCharCode(...bytes).includes(String.fromCharCode(...marker)));
     }
     assert.ok(seen.length > 0);
-  }
+  };
+  await Promise.all([meet("silent"), meet("wrong answer"), meet("closes")]);
 });
 
 Deno.test("tunnel: a replayed first flight meets the decoy, and no tunnel comes of it", async () => {

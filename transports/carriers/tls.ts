@@ -27,7 +27,7 @@ export const TLS_CLOSE_NOTIFY = 24;
 
 /** Milliseconds that a handshake may take before the connection is dropped. */
 const HANDSHAKE_DEADLINE = 60_000;
-/** Milliseconds that we wait for the peer's end after our own. */
+/** Milliseconds without progress that we wait for the peer to read and to end after our own end. */
 const LINGER = 30_000;
 /** Bytes kept for a listener that is not there yet before the connection is reset. */
 const EARLY_LIMIT = 65_536;
@@ -131,7 +131,10 @@ class TlsConnection implements CarrierConnection {
       this.#drop();
       this.#raw.resetAndDestroy();
       this.#socket.destroy();
-    } else if (!this.#writing) this.#end();
+    } else {
+      this.#armLinger();
+      if (!this.#writing) this.#socket.end();
+    }
   }
 
   unread(bytes: Uint8Array): void {
@@ -145,7 +148,7 @@ class TlsConnection implements CarrierConnection {
     if (this.#next === this.#outbox.length) {
       this.#outbox.length = 0;
       this.#next = 0;
-      if (this.#closing === "fin") this.#end();
+      if (this.#closing === "fin") this.#socket.end();
       else this.#listener?.onDrain?.();
       return;
     }
@@ -154,13 +157,14 @@ class TlsConnection implements CarrierConnection {
     this.#socket.write(payload, () => {
       this.#writing = false;
       this.#queued = Math.max(0, this.#queued - payload.length);
+      if (this.#closing === "fin") this.#armLinger();
       this.#pump();
     });
   }
 
-  #end(): void {
-    this.#socket.end();
-    if (this.#ended !== undefined || this.#linger !== undefined) return;
+  /** A peer that neither reads nor ends does not keep a closed connection for ever. */
+  #armLinger(): void {
+    clearTimeout(this.#linger);
     this.#linger = setTimeout(() => {
       this.#raw.resetAndDestroy();
       this.#socket.destroy();

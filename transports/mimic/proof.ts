@@ -22,7 +22,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
+import { createCipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
 import { UserError } from "../../base/mod.ts";
 
 /** Bytes of a secret. */
@@ -163,6 +163,34 @@ export function tokenProof(
     first: mac(resumeKey, "client token", certificateDigest, name),
     answer: mac(resumeKey, "server token", certificateDigest, name),
   };
+}
+
+/**
+ * The cipher of the tm-client's side of the tunnel on one connection, for either end: AES-256-CTR under a
+ * key that needs the tunnel's, so whoever can read it could prove itself as well. With it, user data need
+ * not wait for the server's answer: should the proof not be accepted, the decoy gets noise. Its key is
+ * bound to the certificate as the proof is, and used once, since a connection's name is.
+ *
+ * @example
+ * ```ts
+ * import { clientSeal } from "./proof.ts";
+ * const [key, certificate] = [new Uint8Array(32), new Uint8Array(32)];
+ * const seal = clientSeal(key, certificate, 0, 3);
+ * const unseal = clientSeal(key, certificate, 0, 3);
+ * const sealed = [seal(Uint8Array.of(1, 2)), seal(Uint8Array.of(3))];
+ * if (sealed.flatMap((bytes) => [...unseal(bytes)]).join() !== "1,2,3") throw new Error("garbled");
+ * ```
+ */
+export function clientSeal(
+  resumeKey: Uint8Array,
+  certificateDigest: Uint8Array,
+  session: number,
+  serial: number,
+): (bytes: Uint8Array) => Uint8Array {
+  const key = createHmac("sha256", resumeKey).update(`${VERSION} client seal\0`)
+    .update(certificateDigest).update(connectionName(session, serial)).digest();
+  const cipher = createCipheriv("aes-256-ctr", key, new Uint8Array(16));
+  return (bytes) => cipher.update(bytes);
 }
 
 /** A hello that one of the secrets made. */

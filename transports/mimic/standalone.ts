@@ -13,7 +13,6 @@ import {
 } from "../doors/mod.ts";
 import { foreignDecoy, startBuiltInDecoy } from "./decoy.ts";
 import { formatLine, type ServerLine } from "./line.ts";
-import { MAX_SESSIONS } from "./proof.ts";
 import { openServerState } from "./server_state.ts";
 import { TmClient } from "./tm_client.ts";
 import { TmServer } from "./tm_server.ts";
@@ -212,7 +211,7 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
       }),
     model,
     seed,
-    sessions: Math.min(MAX_SESSIONS, options.sessions ?? 1),
+    ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
     form: options.form ?? (sameModel ? "derived" : "embedded"),
     ...(plans === undefined ? {} : { plans }),
     ...(schedule === undefined ? {} : { schedule }),

@@ -18,8 +18,10 @@ import type { Address } from "../doors/mod.ts";
 import {
   ANSWER_LENGTH,
   type ClientProof,
+  clientSeal,
   helloProof,
   isAnswer,
+  MAX_SESSIONS,
   TOKEN_LENGTH,
   tokenProof,
   tunnelKeys,
@@ -182,7 +184,7 @@ export class TmClient {
       minFirstPayload: TOKEN_LENGTH + 2,
       ...(form === undefined ? {} : { form }),
       ...(schedule === undefined ? {} : { schedule }),
-      ...(sessions === undefined ? {} : { sessions }),
+      sessions: Math.min(MAX_SESSIONS, sessions ?? 1),
       ...(onWire === undefined ? {} : { onWire }),
       onReady: () => {
         this.#isReady = true;
@@ -210,23 +212,27 @@ export class TmClient {
     const digest = connection.certificateDigest;
     let proof: ClientProof;
     let proven: () => void;
+    let key: Uint8Array;
     const resumeKey = this.#resumeKey;
     if (resumeKey !== undefined) {
       proof = tokenProof(resumeKey, digest, session, serial);
       proven = () => {};
+      key = resumeKey;
     } else {
       // Until the server has proved itself the master opens one connection at a time.
       if (this.#helloPending && this.#onUnproven()) return request.failed(new Error("no proof"));
       this.#helloPending = true;
       const hello = helloProof(this.#options.secret, digest, session, serial);
       proof = hello;
+      key = tunnelKeys(this.#options.secret, hello.nonce).resumeKey;
       proven = () => {
-        this.#resumeKey = tunnelKeys(this.#options.secret, hello.nonce).resumeKey;
+        this.#resumeKey = key;
       };
     }
     request.done({
       connection,
       prefix: proof.first,
+      seal: clientSeal(key, digest, session, serial),
       peerPrefix: ANSWER_LENGTH,
       onPeerPrefix: (seen) => {
         this.#helloPending = false;

@@ -16,6 +16,7 @@ import { copyBothWays, TurnBudget } from "../doors/mod.ts";
 import { type Decoy, guard, type Verdict } from "./decoy.ts";
 import { connectDestination, DestinationError, type DestinationOptions } from "./destinations.ts";
 import {
+  clientSeal,
   HELLO_LENGTH,
   type JudgedHello,
   judgeHello,
@@ -75,6 +76,8 @@ export interface TmServerOptions {
 interface Tunnel {
   readonly id: string;
   readonly user: number;
+  /** The key of its tokens and seals. */
+  readonly resumeKey: Uint8Array;
   readonly tunnel: ReliableTunnel;
   readonly slave: Slave;
   expiry: Timer | undefined;
@@ -218,6 +221,7 @@ export class TmServer {
     const tunnel: Tunnel = {
       id: tunnelId,
       user: hello.user,
+      resumeKey,
       tunnel: reliable,
       expiry: undefined,
       leaving: false,
@@ -262,7 +266,13 @@ export class TmServer {
     },
     peerPrefix: number,
   ): void {
-    tunnel.slave.accept(connection, { session, serial, prefix: answer, peerPrefix });
+    tunnel.slave.accept(connection, {
+      session,
+      serial,
+      prefix: answer,
+      peerPrefix,
+      unseal: clientSeal(tunnel.resumeKey, connection.certificateDigest, session, serial),
+    });
   }
 
   /** Ends a tunnel that stays without connections; soon, if the client took its leave. */

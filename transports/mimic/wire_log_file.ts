@@ -18,6 +18,7 @@ export class WireLogFile {
   readonly #timer: ReturnType<typeof setInterval>;
   #lines: string[] = [];
   #closed = false;
+  #error: WireLogError | undefined;
 
   /** Creates `file`, or empties it. */
   constructor(file: string) {
@@ -44,16 +45,27 @@ export class WireLogFile {
     try {
       for (let at = 0; at < bytes.length;) at += this.#handle.writeSync(bytes.subarray(at));
     } catch (cause) {
-      throw new WireLogError(this.#file, cause);
+      // The tunnel goes on without its log; whoever closes the log hears of it.
+      this.#error = new WireLogError(this.#file, cause);
+      this.#end();
     }
   }
 
-  /** Writes the rest and closes the file. */
+  /**
+   * Writes the rest and closes the file.
+   *
+   * @throws {WireLogError} if something could not be written.
+   */
   close(): void {
-    if (this.#closed) return;
-    clearInterval(this.#timer);
     this.flush();
+    this.#end();
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  #end(): void {
+    if (this.#closed) return;
     this.#closed = true;
+    clearInterval(this.#timer);
     this.#handle.close();
   }
 }
