@@ -184,7 +184,7 @@ export class LabNetwork implements AsyncDisposable {
    */
   inside(end: "client" | "server", argv: readonly string[]): string[] {
     const name = end === "client" ? this.client : this.server;
-    return inNamespace(name, ["nice", "-n", "-10", ...argv]);
+    return inNamespace(name, ["nice", "-n", "-20", ...argv]);
   }
 
   /** Starts `argv` in the client's or the server's namespace. */
