@@ -15,6 +15,12 @@ const ALIKE = 8;
 /** The least room of a record in which a piece of a plan fits, in bytes. */
 const LEAST_ROOM = 5;
 
+/**
+ * Bytes that a connection's client messages hold besides its own plan, at least: the next connection's plan
+ * travels there, so that tiny messages do not carry plans for ever and nothing else.
+ */
+const LEAST_SPARE = 64;
+
 /** A model drew something that is not a plan. */
 export class BadPlanError extends UserError {
   /** `model` is its name; `reason` says what is wrong. */
@@ -136,7 +142,8 @@ export function fitInline(
         capacity += Math.max(0, largestBody(payload - Math.min(head, payload)));
         head -= Math.min(head, payload);
       }
-      const missing = need + bytes.length - room - capacity;
+      const spare = i === exchanges.length - 1 ? LEAST_SPARE : 0;
+      const missing = need + bytes.length + spare - room - capacity;
       if (missing <= 0) {
         parts.push(bytes);
         need += bytes.length;
