@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
   ANSWER_LENGTH,
+  clientSeal,
   formatSecret,
   HELLO_LENGTH,
   helloProof,
@@ -17,7 +18,7 @@ import {
   TOKEN_WINDOW,
   TokenBook,
   tokenProof,
-  tunnelKeys,
+  tunnelKey,
 } from "../../transports/mimic/proof.ts";
 
 const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 });
@@ -89,7 +90,7 @@ Deno.test("proof: random bytes are never a hello nor a token", () => {
 Deno.test("proof: each direction, kind and connection has a proof of its own", () => {
   const [secret, certificate] = [newSecret(), new Uint8Array(32)];
   const hello = helloProof(secret, certificate, 0, 0);
-  const { resumeKey } = tunnelKeys(secret, hello.nonce);
+  const resumeKey = tunnelKey(secret, hello.nonce);
   const seen = [hello.first.subarray(20), hello.answer];
   for (let session = 0; session < 4; session++) {
     for (let serial = 0; serial < 4; serial++) {
@@ -108,9 +109,9 @@ Deno.test("proof: each direction, kind and connection has a proof of its own", (
 
 Deno.test("proof: both ends derive the same tunnel, another nonce another one", () => {
   fc.assert(fc.property(bytes32, nonce16, nonce16, (secret, a, b) => {
-    assert.deepEqual(tunnelKeys(secret, a), tunnelKeys(secret, a.slice()));
-    if (`${a}` !== `${b}`) assert.notDeepEqual(tunnelKeys(secret, a), tunnelKeys(secret, b));
-    assert.equal(tunnelKeys(secret, a).resumeKey.length, 32);
+    assert.deepEqual(tunnelKey(secret, a), tunnelKey(secret, a.slice()));
+    if (`${a}` !== `${b}`) assert.notDeepEqual(tunnelKey(secret, a), tunnelKey(secret, b));
+    assert.equal(tunnelKey(secret, a).length, 32);
   }));
 });
 
@@ -200,6 +201,28 @@ Deno.test("proof: the connection that came by hello needs no token, and tunnels 
   const half = tokenProof(keys[0]!, certificate, 0, 3).first.slice();
   half[TOKEN_LENGTH - 1]! ^= 1;
   assert.equal(book.redeem(half), undefined);
+});
+
+Deno.test("proof: what is sealed is opened, however it is cut; each connection has its own seal", () => {
+  const cuts = fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1, maxLength: 20 });
+  fc.assert(fc.property(bytes32, bytes32, cuts, cuts, (key, certificate, sent, read) => {
+    const text = new Uint8Array(sent.reduce((sum, cut) => sum + cut, 0)).map((_, i) => i);
+    const cut = (bytes: Uint8Array, sizes: number[], seal: (bytes: Uint8Array) => Uint8Array) => {
+      const pieces: number[] = [];
+      for (let at = 0, i = 0; at < bytes.length; i++) {
+        const size = sizes[i % sizes.length]!;
+        pieces.push(...seal(bytes.subarray(at, at + size)));
+        at += size;
+      }
+      return new Uint8Array(pieces);
+    };
+    const sealed = cut(text, sent, clientSeal(key, certificate, 3, 4));
+    assert.equal(sealed.length, text.length);
+    assert.deepEqual(cut(sealed, read, clientSeal(key, certificate, 3, 4)), text);
+    if (text.length < 32) return;
+    assert.notDeepEqual(sealed, text);
+    assert.notDeepEqual(cut(text, sent, clientSeal(key, certificate, 4, 3)), sealed);
+  }));
 });
 
 Deno.test("proof: the server's answer is recognised, another is not", () => {

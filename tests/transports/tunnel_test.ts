@@ -192,10 +192,16 @@ Deno.test("tunnel: sessions end and others follow, none is taken for a stranger"
   await near.close();
   await far.close();
   await echo.close();
-  const opened = (await Deno.readTextFile(`${state}/client.jsonl`)).trim().split("\n")
-    .map((json) => JSON.parse(json)).filter(({ what }) => what === "open");
+  const events = (await Deno.readTextFile(`${state}/client.jsonl`)).trim().split("\n")
+    .map((json) => JSON.parse(json));
+  const opened = events.filter(({ what }) => what === "open");
   const sessions = new Set(opened.map(({ session }) => session));
   assert.ok(sessions.size > 15, `only ${sessions.size} sessions`);
+  // Once the server is known, user data goes from a connection's first message on.
+  const firsts = events.filter(({ what }, i) =>
+    what === "record" && events[i - 1]!.what === "open"
+  );
+  assert.ok(firsts.some(({ data }) => data > 0));
   await Deno.remove(state, { recursive: true });
 });
 
@@ -223,7 +229,7 @@ Deno.test("tunnel: a server that was restarted keeps its keys, and the client be
   await Deno.remove(state, { recursive: true });
 });
 
-Deno.test("tunnel: no user data is sent to a server that has not proved itself", async () => {
+Deno.test("tunnel: who does not hold the secret cannot read what goes before the server's proof", async () => {
   const identity = await makeIdentity("web");
   const marker = new TextEncoder().encode("the user's own bytes, nobody else's");
   const meet = async (behaviour: "silent" | "wrong answer" | "closes") => {

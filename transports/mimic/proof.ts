@@ -87,21 +87,9 @@ export function keyId(secret: Uint8Array): Uint8Array {
   return mac(secret, "key id").subarray(0, KEY_ID_LENGTH);
 }
 
-/** What both ends derive for a new tunnel from the secret and the hello's nonce. */
-export interface TunnelKeys {
-  /** Names the tunnel, as 32 hex digits. */
-  readonly tunnelId: string;
-  /** The key of its tokens. */
-  readonly resumeKey: Uint8Array;
-}
-
-/** Derives a tunnel's name and key (HKDF-SHA256, RFC 5869). */
-export function tunnelKeys(secret: Uint8Array, nonce: Uint8Array): TunnelKeys {
-  const bytes = new Uint8Array(hkdfSync("sha256", secret, nonce, `${VERSION} tunnel`, 48));
-  return {
-    tunnelId: Buffer.from(bytes.subarray(0, 16)).toString("hex"),
-    resumeKey: bytes.slice(16),
-  };
+/** The key of a new tunnel's tokens and seals: HKDF-SHA256 (RFC 5869) of the secret and the hello's nonce. */
+export function tunnelKey(secret: Uint8Array, nonce: Uint8Array): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", secret, nonce, `${VERSION} tunnel`, 32));
 }
 
 /** The two halves of one connection's proof, as the client makes them. */
@@ -117,14 +105,14 @@ export interface ClientProof {
  *
  * @example
  * ```ts
- * import { helloProof, judgeHello, newSecret, tunnelKeys } from "./proof.ts";
+ * import { helloProof, judgeHello, newSecret, tunnelKey } from "./proof.ts";
  * const [secret, certificate] = [newSecret(), new Uint8Array(32)];
  * const client = helloProof(secret, certificate, 0, 0);
  * const server = judgeHello(client.first, certificate, [secret]);
  * if (server === undefined) throw new Error("the same secret is recognised");
  * if (judgeHello(client.first, certificate, [newSecret()]) !== undefined) throw new Error("another");
- * const ids = [client, server].map(({ nonce }) => tunnelKeys(secret, nonce).tunnelId);
- * if (ids[0] !== ids[1]) throw new Error("both ends derive the same tunnel");
+ * const keys = [client, server].map(({ nonce }) => `${tunnelKey(secret, nonce)}`);
+ * if (keys[0] !== keys[1]) throw new Error("both ends derive the same tunnel");
  * ```
  */
 export function helloProof(

@@ -24,7 +24,7 @@ import {
   MAX_SESSIONS,
   TOKEN_LENGTH,
   tokenProof,
-  tunnelKeys,
+  tunnelKey,
 } from "./proof.ts";
 
 /** The server does not answer the proof: it does not know the secret. */
@@ -224,7 +224,7 @@ export class TmClient {
       this.#helloPending = true;
       const hello = helloProof(this.#options.secret, digest, session, serial);
       proof = hello;
-      key = tunnelKeys(this.#options.secret, hello.nonce).resumeKey;
+      key = tunnelKey(this.#options.secret, hello.nonce);
       proven = () => {
         this.#resumeKey = key;
       };

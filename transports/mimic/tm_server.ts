@@ -24,7 +24,7 @@ import {
   ReplayCache,
   TOKEN_LENGTH,
   TokenBook,
-  tunnelKeys,
+  tunnelKey,
 } from "./proof.ts";
 
 /** The most that one user may hold here. */
@@ -74,7 +74,6 @@ export interface TmServerOptions {
 }
 
 interface Tunnel {
-  readonly id: string;
   readonly user: number;
   /** The key of its tokens and seals. */
   readonly resumeKey: Uint8Array;
@@ -211,7 +210,7 @@ export class TmServer {
   }
 
   #begin(connection: CarrierConnection, hello: JudgedHello): void {
-    const { tunnelId, resumeKey } = tunnelKeys(this.#options.secrets[hello.user]!, hello.nonce);
+    const resumeKey = tunnelKey(this.#options.secrets[hello.user]!, hello.nonce);
     const { models, onNote, onWire, policy } = this.#options;
     const reliable = new ReliableTunnel({
       end: "server",
@@ -219,7 +218,6 @@ export class TmServer {
       maxStreams: this.#limits.streams,
     });
     const tunnel: Tunnel = {
-      id: tunnelId,
       user: hello.user,
       resumeKey,
       tunnel: reliable,
