@@ -92,7 +92,9 @@ export function isTransportName(name: string): boolean {
  * if (environment.role !== "client") throw new Error();
  * ```
  */
-export function parseEnvironment(variable: (name: PtVariable) => string | undefined): PtEnvironment {
+export function parseEnvironment(
+  variable: (name: PtVariable) => string | undefined,
+): PtEnvironment {
   const get = (name: PtVariable) => variable(name) || undefined;
   const need = (name: PtVariable) => {
     const value = get(name);
@@ -164,8 +166,10 @@ function outbound(
 function server(
   get: Get,
 ): Omit<ServerEnvironment, keyof CommonEnvironment | "role"> {
-  const bindAddresses = parsed("TOR_PT_SERVER_BINDADDR", get, parseBindAddresses) ?? new Map();
-  const options = parsed("TOR_PT_SERVER_TRANSPORT_OPTIONS", get, parseServerOptions) ?? new Map();
+  const bindAddresses = parsed("TOR_PT_SERVER_BINDADDR", get, parseBindAddresses) ??
+    new Map<string, Target>();
+  const options = parsed("TOR_PT_SERVER_TRANSPORT_OPTIONS", get, parseServerOptions) ??
+    new Map<string, TransportArgs>();
   const orPort = parsed("TOR_PT_ORPORT", get, (text) => parseIpPort(text));
   const extended = parsed("TOR_PT_EXTENDED_SERVER_PORT", get, (text) => parseIpPort(text));
   if (orPort === undefined && extended === undefined) {
