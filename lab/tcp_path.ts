@@ -392,7 +392,8 @@ export class TcpPath {
     }
     if ((packet.flags & TCP_FIN) !== 0 && !end.dead) {
       end.finReceived = true;
-      this.#answer(id, side, true);
+      // A kernel acknowledges a FIN at once, whatever it does with data.
+      this.#packet(id, side, TCP_ACK, end.sent, 0);
       this.#listener.onEnd(id, peerOf(side));
     }
     // Each end has heard that its FIN arrived, so that nothing is under way that matters.

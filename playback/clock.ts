@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers";
+import { callAt } from "../base/precise_timer.ts";
 
 /** A handle of a timer, to cancel it. */
 export type Timer = number;
@@ -13,15 +13,9 @@ export interface Clock {
   cancel(timer: Timer): void;
 }
 
-/** The longest delay that the runtime's timers take, in milliseconds. */
-const MAX_DELAY = 2 ** 31 - 1;
-
-/** Below this many milliseconds the runtime's timers are too coarse to wait. */
-const COARSE = 1;
-
 /** The wall clock: `performance.now()` and absolute deadlines, so that lateness does not add up. */
 export class SystemClock implements Clock {
-  readonly #native = new Map<Timer, ReturnType<typeof setTimeout> | undefined>();
+  readonly #cancel = new Map<Timer, () => void>();
   #timers = 0;
 
   /** Milliseconds since the process started. */
@@ -29,33 +23,22 @@ export class SystemClock implements Clock {
     return performance.now();
   }
 
-  /**
-   * Calls `run` at `time`, never before: a timer of the runtime that fires early (they do, by up to 0.6 ms)
-   * waits for the rest in turns of the event loop.
-   */
+  /** Calls `run` at `time`, never before: see {@linkcode callAt}. */
   at(time: number, run: () => void): Timer {
     const timer = ++this.#timers;
-    this.#native.set(timer, undefined);
-    this.#arm(timer, time, run);
+    this.#cancel.set(
+      timer,
+      callAt(time, () => {
+        this.#cancel.delete(timer);
+        run();
+      }),
+    );
     return timer;
-  }
-
-  #arm(timer: Timer, time: number, run: () => void): void {
-    const check = () => {
-      if (!this.#native.has(timer)) return;
-      if (performance.now() < time) return this.#arm(timer, time, run);
-      this.#native.delete(timer);
-      run();
-    };
-    const left = time - performance.now();
-    if (left < COARSE) setImmediate(check);
-    else this.#native.set(timer, setTimeout(check, Math.min(left, MAX_DELAY)));
   }
 
   /** Forgets a timer. */
   cancel(timer: Timer): void {
-    const native = this.#native.get(timer);
-    this.#native.delete(timer);
-    if (native !== undefined) clearTimeout(native);
+    this.#cancel.get(timer)?.();
+    this.#cancel.delete(timer);
   }
 }

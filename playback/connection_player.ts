@@ -149,7 +149,8 @@ export class ConnectionPlayer implements CoverListener {
   start(head?: Uint8Array): void {
     const { clock, connection, number, tunnel } = this.#options;
     this.#started = true;
-    this.#trigger = this.#progress = clock.now();
+    this.#progress = clock.now();
+    this.#trigger = this.#progress - (connection.reaction ?? 0);
     try {
       tunnel.connectionOpened(number);
     } catch (error) {
@@ -205,7 +206,7 @@ export class ConnectionPlayer implements CoverListener {
         return this.abort("rst", error);
       }
     }
-    this.advance();
+    this.#advance(true);
   }
 
   #takeHead(bytes: Uint8Array): void {
@@ -270,14 +271,20 @@ export class ConnectionPlayer implements CoverListener {
 
   /** Looks again at what is to be done: call it when the script has grown. */
   advance(): void {
-    if (this.#advancing || this.#done || !this.#started) return;
-    this.#advancing = true;
-    this.#step();
-    this.#advancing = false;
+    this.#advance(false);
   }
 
-  #step(): void {
-    const { clock, script } = this.#options;
+  /** With `inTurn` what is due already is done before this returns, not in a turn of its own. */
+  #advance(inTurn: boolean): void {
+    if (this.#advancing || this.#done || !this.#started) return;
+    this.#advancing = true;
+    this.#step(inTurn);
+    this.#advancing = false;
+    if (inTurn) this.#advance(false);
+  }
+
+  #step(inTurn: boolean): void {
+    const { clock, connection, script } = this.#options;
     if (script.close !== undefined && this.#received > script.total(this.#peer)) {
       return this.abort("rst", new Error("the peer sent more than planned"));
     }
@@ -291,11 +298,13 @@ export class ConnectionPlayer implements CoverListener {
       return;
     }
     if (message === undefined && script.close!.by !== this.#own) return;
-    if (this.#waited) this.#trigger = Math.max(this.#trigger, clock.now());
+    if (this.#waited) {
+      this.#trigger = Math.max(this.#trigger, clock.now() - (connection.reaction ?? 0));
+    }
     this.#waited = false;
     const due = this.#trigger + (message ?? script.close!).time;
     this.#due = due;
-    this.#timer = clock.at(due, () => {
+    const act = () => {
       this.#timer = undefined;
       if (message === undefined) {
         this.#closing = script.close!.how;
@@ -306,7 +315,9 @@ export class ConnectionPlayer implements CoverListener {
         this.#options.stats.lateness.add(clock.now() - due);
         this.#sendRecords(due);
       }
-    });
+    };
+    if (inTurn && due <= clock.now()) act();
+    else this.#timer = clock.at(due, act);
   }
 
   /** Writes records of the message being sent until the connection is full or the message ends. */

@@ -22,6 +22,11 @@ export interface CoverConnection {
   readonly grid: SizeGrid;
   /** Names the connection in logs: `local port` of a socket, a counter in virtual time. */
   readonly id: string;
+  /**
+   * Milliseconds that this node takes by itself from the arrival of bytes to an answer's leaving, both as
+   * the wire shows them; 0 if absent. A learned think time contains what the real program took.
+   */
+  readonly reaction?: number;
   /** Where the connection reports to; set once by whoever owns it. Bytes that came before are kept. */
   listener: CoverListener | undefined;
   /**

@@ -346,3 +346,24 @@ Deno.test("property: the same inputs give the same packets, however time is adva
     { numRuns: 50 },
   );
 });
+
+Deno.test("a FIN is acknowledged at once, also where acknowledgements of data wait", () => {
+  const { path, packets } = watched({}, ({ what, connection, side }, path) => {
+    if (what === "data" && side === CLIENT) path.write(connection, SERVER, 100);
+    if (what === "end" && side === CLIENT) path.end(connection, SERVER);
+  });
+  const id = path.open();
+  // Both ends answer quickly, so that either side delays its acknowledgements.
+  for (const time of [100, 160, 220, 280]) {
+    path.advance(time);
+    path.write(id, CLIENT, 100);
+  }
+  path.advance(330);
+  path.end(id, CLIENT);
+  path.advance(1000);
+  const fins = packets.filter(({ flags }) => (flags & TCP_FIN) !== 0);
+  assert.equal(fins.length, 2);
+  const [first, answer] = fins;
+  assert.ok(answer!.time - first!.time < 42);
+  assert.ok(packets.at(-1)!.time - answer!.time < 1);
+});

@@ -344,3 +344,50 @@ Deno.test("a wrong proof ends the connection", () => {
   assert.match(String(result.report?.error), /proof/);
   assert.equal(result.tunnel.received, 0);
 });
+
+Deno.test("what a node takes by itself is taken off think times, at most to zero", () => {
+  const clock = new VirtualClock();
+  const [near, far] = new VirtualNetwork(clock).connect();
+  const connection = Object.assign(near, { reaction: 0.25 });
+  const plan: ConnectionPlan = {
+    exchanges: [
+      { request: { type: "data", size: 100, time: 4 }, response: [] },
+      { request: { type: "data", size: 100, time: 4 }, response: [] },
+      { request: { type: "data", size: 100, time: 4 }, response: [] },
+    ].map((exchange, i) => ({
+      ...exchange,
+      response: [{ type: "data", size: 200, time: 8 }],
+      request: { ...exchange.request, time: [4, 4, 0.125][i]! },
+    })) as ConnectionPlan["exchanges"],
+    close: { by: "client", how: "fin", time: 2 },
+  };
+  const client = play(clock, connection, "client", new Script(TLS_GRID, plan));
+  play(clock, far, "server", new Script(TLS_GRID, plan));
+  clock.run();
+  assert.equal(client.report?.completed, true);
+  const times = client.log.events.map(({ time }) => time);
+  assert.deepEqual(times, [3.75, 3.75 + 8 + 3.75, 15.5 + 8, 23.5 + 8 + 1.75]);
+});
+
+Deno.test("what is due when its trigger arrives is sent before the arrival's turn is over", () => {
+  const clock = new VirtualClock();
+  const [near, far] = new VirtualNetwork(clock).connect();
+  const plan: ConnectionPlan = {
+    exchanges: [
+      {
+        request: { type: "data", size: 100, time: 0 },
+        response: [{ type: "data", size: 200, time: 0 }],
+      },
+      { request: { type: "data", size: 100, time: 0 }, response: [] },
+    ],
+    close: { by: "client", how: "fin", time: 0 },
+  };
+  const client = play(clock, near, "client", new Script(TLS_GRID, plan));
+  const listener = near.listener!;
+  clock.run(1);
+  const before = client.log.events.length;
+  listener.onData(new Uint8Array(200 - TLS_GRID.overhead));
+  assert.equal(client.log.events.length, before + 1);
+  far.close("rst");
+  clock.run();
+});
