@@ -17,6 +17,7 @@ interface Options {
   readonly lineFile?: string;
   readonly connect?: string;
   readonly socks?: string;
+  readonly http?: string;
   readonly forward?: Forward[];
   readonly model?: string;
   readonly carrier?: "tls";
@@ -40,7 +41,8 @@ export function command(): Command {
     .option("--line <line>", "the same as an option")
     .option("--line-file <file>", "read it from a file: arguments show in the list of processes")
     .option("--connect <host:port>", "connect here instead of to the line's address")
-    .option("--socks <host:port>", "SOCKS 5 door (default without --forward: 127.0.0.1:1080)")
+    .option("--socks <host:port>", "SOCKS 5 door (default without other doors: 127.0.0.1:1080)")
+    .option("--http <host:port>", "HTTP proxy door: CONNECT, and http:// addresses")
     .option(
       "--forward <local=host:port>",
       "a door that leads to one destination (repeatable)",
@@ -106,9 +108,10 @@ async function lineOf(words: string[], { line, lineFile }: Options): Promise<str
 }
 
 async function run(words: string[], options: Options): Promise<void> {
-  const { forward, plan, wireLog } = options;
+  const { forward, http, plan, wireLog } = options;
   const line = parseLine(await lineOf(words, options));
-  const socks = options.socks ?? (forward === undefined ? "127.0.0.1:1080" : undefined);
+  const socks = options.socks ??
+    (forward === undefined && http === undefined ? "127.0.0.1:1080" : undefined);
   const name = options.model ?? line.model;
   const text = await loadModelText(name);
   const model = modelFromFile(text, name);
@@ -125,6 +128,7 @@ async function run(words: string[], options: Options): Promise<void> {
       ? {}
       : { connect: parseAddress(options.connect, "--connect") }),
     ...(socks === undefined ? {} : { socks: parseAddress(socks, "--socks", "127.0.0.1") }),
+    ...(http === undefined ? {} : { http: parseAddress(http, "--http", "127.0.0.1") }),
     ...(forward === undefined ? {} : { forwards: forward }),
     ...(plan === undefined ? {} : { form: plan }),
     ...(wireLog === undefined ? {} : { wireLog }),

@@ -8,6 +8,7 @@ import {
   formatAddress,
   type Forward,
   listenForward,
+  listenHttp,
   listenSocks5,
   TurnBudget,
 } from "../doors/mod.ts";
@@ -159,6 +160,8 @@ export interface StandaloneClientOptions {
   readonly seed: Uint8Array;
   /** Where the SOCKS door listens, if there is one. */
   readonly socks?: Address;
+  /** Where the HTTP proxy door listens, if there is one. */
+  readonly http?: Address;
   /** Forwarding doors. */
   readonly forwards?: readonly Forward[];
   /** Who decides when episodes start. */
@@ -177,7 +180,7 @@ export interface StandaloneClientOptions {
 
 /** A client that is running. */
 export interface StandaloneClient {
-  /** The doors, the SOCKS door first. */
+  /** The doors: SOCKS, HTTP, then the forwarding ones. */
   readonly doors: readonly Door[];
   /** Rejects with what ends it; resolves when it is closed. */
   readonly done: Promise<void>;
@@ -231,6 +234,9 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
     const budget = new TurnBudget();
     if (options.socks !== undefined) {
       doors.push(await listenSocks5(options.socks, client.open, budget));
+    }
+    if (options.http !== undefined) {
+      doors.push(await listenHttp(options.http, client.open, budget));
     }
     for (const forward of options.forwards ?? []) {
       doors.push(await listenForward(forward, client.open, budget));
