@@ -5,6 +5,7 @@ import type { TransportContext } from "./context.ts";
 import { dial, type DialOptions } from "./dial.ts";
 import {
   ArgumentError,
+  DeadlineError,
   DialError,
   PtError,
   reasonOf,
@@ -105,6 +106,7 @@ async function serveSocks(
       signal: ending,
     });
   } catch (error) {
+    if (error instanceof DeadlineError) context.log("info", error.message);
     if (error instanceof SocksRequestError) {
       if (error.reply.length > 0) socket.write(error.reply);
       context.log("warning", `a SOCKS request was refused: ${error.message}`);
@@ -140,7 +142,8 @@ async function serveSocks(
     failure = error;
     if (accepted) {
       socket.destroy();
-      return context.log("info", `a connection broke: ${reasonOf(error)}`);
+      if (!ending.aborted) context.log("info", `a connection broke: ${reasonOf(error)}`);
+      return;
     }
   }
   stopWatching();

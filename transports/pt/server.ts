@@ -130,6 +130,6 @@ async function serve(
   } catch (error) {
     own.destroy();
     socket.destroy();
-    context.log("info", `a connection broke: ${reasonOf(error)}`);
+    if (!signal.aborted) context.log("info", `a connection broke: ${reasonOf(error)}`);
   }
 }
