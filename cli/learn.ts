@@ -19,6 +19,7 @@ interface Options {
   readonly carrier?: string;
   readonly labelBy?: "port";
   readonly allowTruncated?: boolean;
+  readonly merge?: boolean;
   readonly seed: number;
   readonly json?: boolean;
 }
@@ -47,6 +48,7 @@ export function command(): Command {
         "label connections by their server's well-known port; without --protocol, learn every protocol found",
       ).choices(["port"]),
     )
+    .option("--merge", "the files are parts of one trace, such as one direction each")
     .option("--allow-truncated", "accept captures that end in the middle of a packet")
     .option("--seed <n>", "decides what is left out where there is too much, and ties", seedOf, 1)
     .option("--json", "print the result as JSON")
@@ -85,6 +87,7 @@ async function run(files: string[], options: Options): Promise<void> {
     name: options.name,
     carrier: options.carrier,
     allowTruncated: options.allowTruncated ?? false,
+    merge: options.merge ?? false,
   });
   const written = new Map<ProtocolLearned, string>();
   for (const learned of report.protocols) {
@@ -147,11 +150,11 @@ async function writeModel(path: string, text: string): Promise<void> {
 
 function jsonOf({ captures, protocols }: LearnReport, written: Map<ProtocolLearned, string>) {
   return {
-    captures: captures.map(({ name, sha256, packets, connections }) => ({
+    captures: captures.map(({ name, sha256, packets, truncatedAt, connections }) => ({
       name,
       sha256,
-      packets: packets.packets,
-      truncatedAt: packets.truncatedAt,
+      packets,
+      truncatedAt,
       connections,
     })),
     models: protocols.map((learned) => ({
@@ -200,11 +203,11 @@ function printReport({ captures, protocols }: LearnReport, written: Map<Protocol
     colAligns: ["left", "right", "right", ...found.map(() => "right" as const)],
     style: { head: [], border: [], compact: true },
   });
-  for (const [index, { name, packets, connections }] of captures.entries()) {
-    const cut = packets.truncatedAt === undefined ? "" : " (cut short)";
+  for (const [index, { name, packets, truncatedAt, connections }] of captures.entries()) {
+    const cut = truncatedAt === undefined ? "" : " (cut short)";
     read.push([
       name + cut,
-      packets.packets,
+      packets,
       connections,
       ...found.map(({ captures }) => captures[index]!.used),
     ]);

@@ -1,5 +1,6 @@
-import type { CaptureSummary } from "../../capture/capture_summary.ts";
-import { readConnections } from "../../capture/read_connections.ts";
+import { createHash } from "node:crypto";
+import type { Connection } from "../../capture/connection.ts";
+import { readMergedConnections } from "../../capture/read_connections.ts";
 import { substream } from "../random.ts";
 import { hashedSource } from "./hashed_source.ts";
 import { type LearnedModel, learnModel, NothingToLearnError, plainName } from "./learn.ts";
@@ -22,18 +23,22 @@ export interface LearnCapturesOptions {
   readonly carrier?: string | undefined;
   /** Accept captures that end in the middle of a packet. */
   readonly allowTruncated?: boolean;
+  /** All captures are parts of one trace, such as one direction each: read them in order of time. */
+  readonly merge?: boolean;
   /** Called as reading goes on: a file's name and the bytes read of it. */
   readonly onProgress?: (name: string, done: number) => void;
 }
 
-/** One capture as it was read. */
+/** One capture as it was read, or several that were read as one trace. */
 export interface CaptureRead {
-  /** File name without folders. */
+  /** File name without folders; of several, joined by ` + `. */
   readonly name: string;
-  /** SHA-256 of the file. */
+  /** SHA-256 of the file; of several, that of their digests in hex, a line each. */
   readonly sha256: string;
-  /** What the reader saw. */
-  readonly packets: CaptureSummary;
+  /** Packets of every kind. */
+  readonly packets: number;
+  /** Where a capture that is cut short ends; undefined for whole ones. */
+  readonly truncatedAt: number | undefined;
   /** TCP connections. */
   readonly connections: number;
 }
@@ -60,7 +65,7 @@ export interface LearnReport {
 
 /**
  * Reads captures (paths, `-` for standard input; gzip is recognised) once, in bounded memory, and learns
- * a model of each protocol asked for that they hold.
+ * a model of each protocol asked for that they hold. With `merge` they are one trace.
  *
  * @throws CaptureError where a capture cannot be read.
  * @throws NothingToLearnError where no connection of any of the protocols can be used.
@@ -74,21 +79,28 @@ export async function learnFromCaptures(
     new Observer({ protocol, byPort: options.byPort, seed })
   );
   const captures: CaptureRead[] = [];
-  for (const path of paths) {
-    const { source, sha256 } = hashedSource(path);
-    const [result] = await readConnections(source, {
-      onConnection: (connection) => {
-        for (const observer of observers) observer.add(connection);
+  const onConnection = (connection: Connection) => {
+    for (const observer of observers) observer.add(connection);
+  };
+  for (const trace of options.merge === true ? [paths] : paths.map((path) => [path])) {
+    const hashed = trace.map(hashedSource);
+    const { packets, connections } = await readMergedConnections(
+      hashed.map(({ source }) => source),
+      {
+        onConnection,
+        allowTruncated: options.allowTruncated ?? false,
+        onProgress: (name, done) => options.onProgress?.(name, done),
       },
-      allowTruncated: options.allowTruncated ?? false,
-      onProgress: (name, done) => options.onProgress?.(name, done),
-    });
+    );
     for (const observer of observers) observer.endCapture();
+    const digests = hashed.map(({ sha256 }) => sha256());
     captures.push({
-      name: plainName(path),
-      sha256: sha256(),
-      packets: result!.packets,
-      connections: result!.connections.connections,
+      name: trace.map(plainName).join(" + "),
+      sha256: digests.length === 1 ? digests[0]! : createHash("sha256")
+        .update(digests.map((digest) => `${digest}\n`).join("")).digest("hex"),
+      packets: packets.reduce((sum, { packets }) => sum + packets, 0),
+      truncatedAt: packets.find(({ truncatedAt }) => truncatedAt !== undefined)?.truncatedAt,
+      connections: connections.connections,
     });
   }
   const protocols = observers.map((observer, index): ProtocolLearned => {

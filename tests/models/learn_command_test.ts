@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { modelFromFile } from "../../models/registry.ts";
-import { writeMadeCapture } from "./made_capture.ts";
+import { splitByDirection, writeMadeCapture } from "./made_capture.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -85,6 +85,29 @@ Deno.test("learn --label-by port writes a model of each protocol found", () =>
     assert.equal(ssh.path, `${folder}/ssh-structural.json`);
     const https = models.find((model: { protocol: string }) => model.protocol === "https");
     assert.equal(https.connections, 0);
+  }));
+
+Deno.test("learn --merge reads one direction a file as the trace it was", () =>
+  inFolder(async (folder) => {
+    await writeMadeCapture(`${folder}/whole.pcapng`, 12, 0);
+    const sides = [`${folder}/there.pcapng`, `${folder}/back.pcapng`];
+    await splitByDirection(`${folder}/whole.pcapng`, sides[0]!, sides[1]!);
+    const content = async (files: string[], ...options: string[]) => {
+      const model = `${folder}/model.json`;
+      const { code, err } = await learn([
+        ...files,
+        ...options,
+        "--protocol=ssh",
+        `--out=${model}`,
+      ]);
+      assert.equal(code, 0, err);
+      return JSON.parse(await Deno.readTextFile(model)).content;
+    };
+    const whole = await content([`${folder}/whole.pcapng`]);
+    assert.deepEqual(await content(sides, "--merge"), whole);
+    const apart = await learn([...sides, "--protocol=ssh", `--out=${folder}/none.json`]);
+    assert.equal(apart.code, 1);
+    assert.match(apart.err, /^error: [^\n]*24 one direction only[^\n]*\n$/);
   }));
 
 Deno.test("learn refuses bad input with one line and writes nothing", () =>

@@ -1,6 +1,7 @@
 import { encodeTcpPacket } from "../../capture/encode_tcp.ts";
 import { LinkType } from "../../capture/link_type.ts";
 import { TCP_ACK, TCP_FIN, TCP_SYN } from "../../capture/packet.ts";
+import { readCapture } from "../../capture/read_capture.ts";
 import { writeCaptureFile } from "../../capture/write_capture.ts";
 
 interface Frame {
@@ -75,4 +76,18 @@ export async function writeMadeCapture(path: string, ssh: number, web: number): 
   }
   all.sort((a, b) => a.time - b.time);
   await writeCaptureFile(path, ReadableStream.from(all), { linkType: LinkType.ethernet });
+}
+
+/** Writes the packets from the clients of a capture to one file, those to them to another. */
+export async function splitByDirection(path: string, there: string, back: string): Promise<void> {
+  const sides: Frame[][] = [[], []];
+  await readCapture(path, ({ time, data, sourcePort, payloadStart, payloadCaptured }) => {
+    // Ethernet, IPv4 and TCP headers without options stand before the payload.
+    const start = payloadStart - 54;
+    const frame = data.slice(start, payloadStart + payloadCaptured);
+    sides[sourcePort > 1024 ? 0 : 1]!.push({ time, data: frame });
+  });
+  for (const [index, file] of [there, back].entries()) {
+    await writeCaptureFile(file, sides[index]!, { linkType: LinkType.ethernet });
+  }
 }
