@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { UserError } from "../../base/errors.ts";
 
 /** Whatever goes wrong in a pluggable transport: one line without addresses of users. */
@@ -108,8 +109,8 @@ export function reasonOf(error: unknown): string {
     scrubAddresses(error instanceof Error ? error.message.split("\n")[0]! : String(error));
 }
 
-const ADDRESS =
-  /\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%\w+)?\](?::\d+)?|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.]*\w)|(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,8}(?:[0-9a-fA-F]{0,4}|\d{1,3}(?:\.\d{1,3}){3})(?![\w:])/g;
+const IPV4 = /(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?/g;
+const MAYBE_IPV6 = /\[[0-9a-fA-F:.]+(?:%[\w.-]+)?\](?::\d+)?|(?<!\w)[0-9a-fA-F:.]+(?:%[\w.-]+)?/g;
 
 /**
  * Replaces IP addresses (with their ports) in a text by `[scrubbed]`. Names of hosts stay: no pattern
@@ -123,5 +124,12 @@ const ADDRESS =
  * ```
  */
 export function scrubAddresses(text: string): string {
-  return text.replaceAll(ADDRESS, "[scrubbed]");
+  return text.replaceAll(MAYBE_IPV6, (token) => {
+    const bracketed = /^\[(.*)\](?::\d+)?$/.exec(token)?.[1];
+    if (bracketed !== undefined) return isIPv6(bracketed) ? "[scrubbed]" : token;
+    if (isIPv6(token)) return "[scrubbed]";
+    const [, body, stop] = /^(.*?)([.:]*)$/.exec(token)!;
+    const address = isIPv6(body!) || isIPv6(body!.replace(/:\d+$/, ""));
+    return address ? `[scrubbed]${stop}` : token;
+  }).replaceAll(IPV4, "[scrubbed]");
 }
