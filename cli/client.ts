@@ -27,6 +27,7 @@ interface Options {
   readonly seed?: Uint8Array;
   readonly attempts: number;
   readonly wireLog?: string;
+  readonly unsafeLogging?: boolean;
   readonly json?: boolean;
 }
 
@@ -75,6 +76,7 @@ export function command(): Command {
       5,
     )
     .option("--wire-log <file>", "write everything done on the wire, one JSON object a line")
+    .option("--unsafe-logging", "also say which destinations were not reached, by address")
     .option("--json", "print what is ready, and what was done, as JSON")
     .action(run);
 }
@@ -133,6 +135,7 @@ async function run(words: string[], options: Options): Promise<void> {
     ...(plan === undefined ? {} : { form: plan }),
     ...(wireLog === undefined ? {} : { wireLog }),
     onNote: (text) => note(`note: ${text}`),
+    unsafeNotes: options.unsafeLogging ?? false,
   });
   const doors = running.doors.map(({ kind, hostname, port }) => ({ kind, hostname, port }));
   if (options.json) {

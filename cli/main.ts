@@ -16,6 +16,10 @@ const COMMANDS: Record<
     summary: "train an attack on real captures and let it judge cover",
     load: () => import("./attack.ts"),
   },
+  "bridge-line": {
+    summary: "print the lines of a server's users again",
+    load: () => import("./bridge_line.ts"),
+  },
   "client": {
     summary: "carry connections through a tunnel in cover traffic",
     load: () => import("./client.ts"),

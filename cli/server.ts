@@ -20,6 +20,7 @@ interface Options {
   readonly allowPrivate?: boolean;
   readonly wireLog?: string;
   readonly verbose?: boolean;
+  readonly unsafeLogging?: boolean;
   readonly json?: boolean;
 }
 
@@ -55,7 +56,8 @@ export function command(): Command {
     .option("--decoy <host:port>", "what strangers meet (default: a web page of this installation)")
     .option("--allow-private", "also connect to loopback, link-local and private addresses")
     .option("--wire-log <file>", "write everything done on the wire, one JSON object a line")
-    .option("--verbose", "say on standard error what goes wrong")
+    .option("--verbose", "say on standard error what goes wrong, without anybody's address")
+    .option("--unsafe-logging", "say it with the addresses of clients and destinations")
     .option("--json", "print the line within a JSON object")
     .action(run);
 }
@@ -87,7 +89,9 @@ async function run(options: Options): Promise<void> {
     ...(name === undefined ? {} : { name }),
     ...(options.decoy === undefined ? {} : { decoy: parseAddress(options.decoy, "--decoy") }),
     ...(wireLog === undefined ? {} : { wireLog }),
-    ...(options.verbose ? { onNote: note } : {}),
+    onWarning: (text) => note(`warning: ${text}`),
+    ...(options.verbose || options.unsafeLogging ? { onNote: note } : {}),
+    unsafeNotes: options.unsafeLogging ?? false,
   });
   print(
     options.json ? JSON.stringify({ line: running.line, address: running.address }) : running.line,

@@ -38,6 +38,11 @@ function identityOf(certificate: string, key: string, file: string): ServerIdent
   return { certificate, key, digest: certificateDigest(der), pin: publicKeyPin(der) };
 }
 
+/** When an identity's certificate ends, in milliseconds since 1970. */
+export function expiryOf({ certificate }: ServerIdentity): number {
+  return Date.parse(new X509Certificate(certificate).validTo);
+}
+
 /** Reads an operator's own certificate (chain) and private key, both PEM. */
 export async function readIdentity(certFile: string, keyFile: string): Promise<ServerIdentity> {
   const read = async (file: string) => {

@@ -303,6 +303,20 @@ export interface TlsServerOptions {
   readonly maxHandshakes?: number;
 }
 
+/** A listening carrier `tls`. */
+export interface TlsServer extends CarrierServer {
+  /**
+   * Shows another certificate from the next connection on; those that are open keep theirs.
+   *
+   * @throws {Error} if the key does not fit the certificate, or either cannot be read.
+   */
+  renew(identity: ServerIdentity): void;
+}
+
+function contextOf({ certificate, key }: ServerIdentity): tls.SecureContext {
+  return tls.createSecureContext({ cert: certificate, key, minVersion: "TLSv1.3" });
+}
+
 /**
  * Listens for TLS 1.3 connections; `onConnection` gets each after its handshake.
  *
@@ -311,14 +325,10 @@ export interface TlsServerOptions {
 export function listenTls(
   options: TlsServerOptions,
   onConnection: (connection: CarrierConnection) => void,
-): Promise<CarrierServer> {
-  const { hostname, port, identity } = options;
+): Promise<TlsServer> {
+  const { hostname, port } = options;
   const handshakes = new Set<net.Socket>();
-  const secureContext = tls.createSecureContext({
-    cert: identity.certificate,
-    key: identity.key,
-    minVersion: "TLSv1.3",
-  });
+  let shown = { secureContext: contextOf(options.identity), digest: options.identity.digest };
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
     raw.on("error", () => {});
     if (handshakes.size >= (options.maxHandshakes ?? 1000)) {
@@ -326,6 +336,7 @@ export function listenTls(
       return;
     }
     handshakes.add(raw);
+    const { secureContext, digest } = shown;
     const deadline = setTimeout(() => raw.destroy(), HANDSHAKE_DEADLINE);
     const done = () => {
       clearTimeout(deadline);
@@ -350,7 +361,7 @@ export function listenTls(
       socket.removeListener("error", failed);
       socket.removeListener("end", failed);
       socket.setNoDelay(true);
-      onConnection(new TlsConnection(raw, socket, "server", identity.digest));
+      onConnection(new TlsConnection(raw, socket, "server", digest));
     });
   });
   return new Promise((resolve, reject) => {
@@ -361,6 +372,9 @@ export function listenTls(
       resolve({
         hostname: bound.address,
         port: bound.port,
+        renew: (identity) => {
+          shown = { secureContext: contextOf(identity), digest: identity.digest };
+        },
         close: () => {
           server.close();
           for (const raw of handshakes) raw.destroy();

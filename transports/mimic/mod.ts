@@ -8,6 +8,7 @@ export * from "./decoy_page.ts";
 export * from "./destinations.ts";
 export * from "./line.ts";
 export * from "./proof.ts";
+export * from "./renewal.ts";
 export * from "./server_state.ts";
 export * from "./tm_client.ts";
 export * from "./tm_server.ts";

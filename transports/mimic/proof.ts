@@ -280,7 +280,7 @@ interface SessionTokens {
 
 interface Shelf {
   readonly resumeKey: Uint8Array;
-  readonly certificateDigest: Uint8Array;
+  certificateDigest: Uint8Array;
   /** The sessions whose tokens are out, those heard of last at the end. */
   readonly sessions: Map<number, SessionTokens>;
 }
@@ -320,6 +320,19 @@ export class TokenBook<Tunnel extends object> {
       this.#expect(tunnel, shelf, other, FIRST_WINDOW);
     }
     this.#used(tunnel, shelf, session, serial);
+  }
+
+  /** Expects the same connections under another certificate: the server's was renewed. */
+  rebind(certificateDigest: Uint8Array): void {
+    for (const [tunnel, shelf] of this.#shelves) {
+      shelf.certificateDigest = certificateDigest;
+      for (const [session, tokens] of shelf.sessions) {
+        this.#forget(tokens);
+        for (const serial of tokens.out.keys()) {
+          tokens.out.set(serial, this.#issue(tunnel, shelf, session, serial));
+        }
+      }
+    }
   }
 
   /** Forgets a tunnel and its tokens. */
@@ -371,15 +384,20 @@ export class TokenBook<Tunnel extends object> {
     const tokens = shelf.sessions.get(session) ?? { made: 0, out: new Map() };
     shelf.sessions.delete(session);
     shelf.sessions.set(session, tokens);
-    const { resumeKey, certificateDigest } = shelf;
     for (let serial = tokens.made; serial < end; serial++) {
-      const { first, answer } = tokenProof(resumeKey, certificateDigest, session, serial);
-      const name = nameOf(first);
-      this.#expected.set(name, { tunnel, session, serial, answer, token: first });
-      tokens.out.set(serial, name);
+      tokens.out.set(serial, this.#issue(tunnel, shelf, session, serial));
     }
     tokens.made = Math.max(tokens.made, end);
     return tokens;
+  }
+
+  /** Makes a token and returns its name. */
+  #issue(tunnel: Tunnel, shelf: Shelf, session: number, serial: number): string {
+    const { resumeKey, certificateDigest } = shelf;
+    const { first, answer } = tokenProof(resumeKey, certificateDigest, session, serial);
+    const name = nameOf(first);
+    this.#expected.set(name, { tunnel, session, serial, answer, token: first });
+    return name;
   }
 
   #forget(tokens: SessionTokens): void {

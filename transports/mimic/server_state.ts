@@ -1,6 +1,8 @@
 import { UserError, writeFileAtomically } from "../../base/mod.ts";
 import { keptIdentity, type ServerIdentity } from "../carriers/mod.ts";
+import type { Address } from "../doors/mod.ts";
 import { type DecoyPages, makeDecoyPages } from "./decoy_page.ts";
+import { formatLine, parseLine } from "./line.ts";
 import { formatSecret, newSecret, parseSecret } from "./proof.ts";
 
 /** The state folder cannot be used. */
@@ -21,6 +23,37 @@ export interface ServerState {
   readonly secrets: readonly Uint8Array[];
   /** The built-in decoy's pages. */
   readonly pages: DecoyPages;
+}
+
+/** The secrets that a file holds, one a line. */
+function secretsIn(text: string, file: string): Uint8Array[] {
+  const secrets = text.split("\n").map((line) => line.trim()).filter((line) => line !== "")
+    .map((line, index) => parseSecret(line, `${file}, line ${index + 1}`));
+  if (secrets.length === 0) throw new Error(`${file} is empty`);
+  return secrets;
+}
+
+/**
+ * The lines of all users of the server whose state is in `folder`, in the order of its file `secrets`;
+ * with another address if one is given.
+ *
+ * @throws {StateError} if the server has never been started with this folder, or it cannot be read.
+ * @throws {SecretError} if a line of `secrets` is none.
+ * @throws {LineError} if its file `line` is none.
+ */
+export async function readLines(folder: string, advertise?: Address): Promise<string[]> {
+  try {
+    const line = parseLine(await Deno.readTextFile(`${folder}/line`));
+    const file = `${folder}/secrets`;
+    return secretsIn(await Deno.readTextFile(file), file)
+      .map((secret) => formatLine({ ...line, secret, address: advertise ?? line.address }));
+  } catch (cause) {
+    if (cause instanceof UserError || cause instanceof Deno.errors.NotCapable) throw cause;
+    if (cause instanceof Deno.errors.NotFound) {
+      throw new StateError(folder, new Error("no server was started with it: start one first"));
+    }
+    throw new StateError(folder, cause);
+  }
 }
 
 async function readOrMake(file: string, make: () => string): Promise<string> {
@@ -51,9 +84,7 @@ export async function openServerState(
     await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
     const secretsFile = `${folder}/secrets`;
     const text = await readOrMake(secretsFile, () => `${formatSecret(newSecret())}\n`);
-    const secrets = text.split("\n").map((line) => line.trim()).filter((line) => line !== "")
-      .map((line, index) => parseSecret(line, `${secretsFile}, line ${index + 1}`));
-    if (secrets.length === 0) throw new Error(`${secretsFile} is empty`);
+    const secrets = secretsIn(text, secretsFile);
     const made = makeDecoyPages();
     return {
       identity: options.identity ?? await keptIdentity(folder, options.name),

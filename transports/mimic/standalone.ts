@@ -1,7 +1,7 @@
 import { UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CoverModel, PlanSource } from "../../models/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
-import { connectTls, listenTls, readIdentity } from "../carriers/mod.ts";
+import { connectTls, listenTls, readIdentity, type TlsServer } from "../carriers/mod.ts";
 import {
   type Address,
   type Door,
@@ -10,10 +10,12 @@ import {
   listenForward,
   listenHttp,
   listenSocks5,
+  type OpenStream,
   TurnBudget,
 } from "../doors/mod.ts";
 import { foreignDecoy, startBuiltInDecoy } from "./decoy.ts";
-import { formatLine, type ServerLine } from "./line.ts";
+import { formatLine, parseLine, type ServerLine } from "./line.ts";
+import { CertificateWatch } from "./renewal.ts";
 import { openServerState } from "./server_state.ts";
 import { TmClient } from "./tm_client.ts";
 import { TmServer } from "./tm_server.ts";
@@ -61,6 +63,10 @@ export interface StandaloneServerOptions {
   readonly wireLog?: string;
   /** Told in words of what goes wrong. */
   readonly onNote?: (text: string) => void;
+  /** Told in words of what the operator has to know: a certificate that ends, a key that has changed. */
+  readonly onWarning?: (text: string) => void;
+  /** Whether notes may name clients and destinations. */
+  readonly unsafeNotes?: boolean;
 }
 
 /** A server that is running. */
@@ -71,6 +77,8 @@ export interface StandaloneServer {
   readonly address: Address;
   /** The server itself. */
   readonly server: TmServer;
+  /** What looks after its certificate. */
+  readonly watch: CertificateWatch;
   /** Ends it. */
   close(): Promise<void>;
 }
@@ -98,8 +106,9 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     destinations: { allowPrivate: options.allowPrivate ?? false },
     ...(log === undefined ? {} : { onWire: log.add }),
     ...(onNote === undefined ? {} : { onNote }),
+    unsafeNotes: options.unsafeNotes ?? false,
   });
-  let carrier;
+  let carrier: TlsServer;
   try {
     carrier = await listenTls({
       hostname: options.listen.host,
@@ -124,12 +133,35 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     ...(name === undefined ? {} : { sni: name }),
   };
   const text = formatLine(line);
+  const onWarning = options.onWarning ?? (() => {});
+  const before = await lineBefore(options.state);
+  if (before !== undefined && before.cert !== line.cert) {
+    onWarning("the key is another than at the last start: users need their new line");
+  }
+  if (options.advertise === undefined && ["0.0.0.0", "::"].includes(address.host)) {
+    onWarning(
+      `the line says ${address.host}, which is no address to connect to: give yours with --advertise`,
+    );
+  }
+  const watch = new CertificateWatch({
+    cert: certificate?.cert ?? `${options.state}/cert.pem`,
+    key: certificate?.key ?? `${options.state}/key.pem`,
+    identity: state.identity,
+    onRenewed: (identity) => {
+      carrier.renew(identity);
+      server.renewed(identity.digest);
+    },
+    onWarning,
+  });
+  watch.start();
   await writeFileAtomically(`${options.state}/line`, `${text}\n`, { mode: 0o600 });
   return {
     line: text,
     address,
     server,
+    watch,
     close: async () => {
+      watch[Symbol.dispose]();
       await carrier.close();
       server.stop();
       await settle();
@@ -137,6 +169,16 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
       await Promise.race([decoy.close(), settle()]);
     },
   };
+}
+
+/** The line that the last start left in the state folder, if there is one. */
+async function lineBefore(folder: string): Promise<ServerLine | undefined> {
+  try {
+    return parseLine(await Deno.readTextFile(`${folder}/line`));
+  } catch (error) {
+    if (error instanceof UserError || error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
 }
 
 /** A moment in which the operating system takes the last alerts and ends. */
@@ -176,6 +218,8 @@ export interface StandaloneClientOptions {
   readonly wireLog?: string;
   /** Told in words of what goes wrong. */
   readonly onNote?: (text: string) => void;
+  /** Whether notes may name destinations. */
+  readonly unsafeNotes?: boolean;
 }
 
 /** A client that is running. */
@@ -222,6 +266,14 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
     ...(log === undefined ? {} : { onWire: log.add }),
     ...(onNote === undefined ? {} : { onNote }),
   });
+  const open: OpenStream = (destination) => {
+    const stream = client.open(destination);
+    stream.opened.catch((error: Error) => {
+      if (!options.unsafeNotes) return;
+      onNote?.(`${formatAddress(destination)} was not reached: ${error.message}`);
+    });
+    return stream;
+  };
   const doors: Door[] = [];
   const close = async () => {
     const closing = doors.map((door) => door.close());
@@ -233,13 +285,13 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
   try {
     const budget = new TurnBudget();
     if (options.socks !== undefined) {
-      doors.push(await listenSocks5(options.socks, client.open, budget));
+      doors.push(await listenSocks5(options.socks, open, budget));
     }
     if (options.http !== undefined) {
-      doors.push(await listenHttp(options.http, client.open, budget));
+      doors.push(await listenHttp(options.http, open, budget));
     }
     for (const forward of options.forwards ?? []) {
-      doors.push(await listenForward(forward, client.open, budget));
+      doors.push(await listenForward(forward, open, budget));
     }
     client.start();
     await client.ready;

@@ -12,7 +12,7 @@ import {
 } from "../../playback/mod.ts";
 import type { CoverModel } from "../../models/mod.ts";
 import type { CarrierConnection } from "../carriers/mod.ts";
-import { copyBothWays, TurnBudget } from "../doors/mod.ts";
+import { type Address, copyBothWays, formatAddress, TurnBudget } from "../doors/mod.ts";
 import { type Decoy, guard, type Verdict } from "./decoy.ts";
 import { connectDestination, DestinationError, type DestinationOptions } from "./destinations.ts";
 import {
@@ -69,8 +69,10 @@ export interface TmServerOptions {
   readonly clock?: Clock;
   /** Told of everything done on the wire. */
   readonly onWire?: (event: WireEvent) => void;
-  /** Told in words of what goes wrong; never contains an address. */
+  /** Told in words of what goes wrong; contains no address unless {@linkcode unsafeNotes} allows it. */
   readonly onNote?: (text: string) => void;
+  /** Whether notes may name clients and destinations; then the begin of each tunnel is noted, too. */
+  readonly unsafeNotes?: boolean;
 }
 
 interface Tunnel {
@@ -165,6 +167,11 @@ export class TmServer {
     this.#strangers.add(stop);
   };
 
+  /** The carrier shows another certificate from now on. */
+  renewed(certificateDigest: Uint8Array): void {
+    this.#tokens.rebind(certificateDigest);
+  }
+
   /** Ends everything: connections are closed, streams and destinations reset. */
   stop(): void {
     this.#stopped = true;
@@ -242,6 +249,9 @@ export class TmServer {
       if (tunnel.slave.open === 0) this.#expire(tunnel);
     };
     this.#tunnels.add(tunnel);
+    if (this.#options.unsafeNotes) {
+      onNote?.(`user ${hello.user + 1} begins a tunnel from ${connection.remoteAddress}`);
+    }
     this.#tokens.add(tunnel, resumeKey, connection.certificateDigest, hello);
     this.#play(connection, tunnel, hello, HELLO_LENGTH);
   }
@@ -300,10 +310,23 @@ export class TmServer {
     try {
       socket = await connectDestination(stream.destination, this.#options.destinations);
     } catch (error) {
-      stream.refuse(error instanceof DestinationError ? error.code : STREAM_CODES.failed);
+      const code = error instanceof DestinationError ? error.code : STREAM_CODES.failed;
+      stream.refuse(code);
+      this.#noteRefusal(stream.destination, code, error);
       return;
     }
     stream.accept();
     await copyBothWays(socket, stream, this.#budget);
+  }
+
+  #noteRefusal(destination: Address, code: number, error: unknown): void {
+    const { onNote, unsafeNotes } = this.#options;
+    if (onNote === undefined) return;
+    const name = Object.entries(STREAM_CODES).find(([, value]) => value === code)?.[0] ?? code;
+    onNote(
+      unsafeNotes
+        ? `${formatAddress(destination)} was not reached: ${(error as Error).message}`
+        : `a destination was not reached: ${name}`,
+    );
   }
 }
