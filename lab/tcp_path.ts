@@ -92,8 +92,13 @@ class End {
   window = INITIAL_WINDOW;
   threshold = Infinity;
   growth = 0;
-  limited = false;
   lastSend = -Infinity;
+  // How far the window is made use of, noted per window of bytes: those up to `useEnd`.
+  limited = false;
+  mostInFlight = 0;
+  useEnd = 0;
+  used = 0;
+  usedSince = 0;
   ending = false;
   finSent = false;
   finAcked = false;
@@ -218,6 +223,7 @@ export class TcpPath {
         const client = ends[CLIENT];
         if (client.dead) return;
         client.established = true;
+        client.usedSince = this.#now;
         this.#sampleRtt(client, this.#now - sentAt);
         this.#transmit(id, CLIENT, TCP_ACK, 0, 0, () => this.#accept(id));
         this.#send(id, CLIENT);
@@ -270,6 +276,7 @@ export class TcpPath {
     const ends = this.#connections.get(id);
     if (ends === undefined || ends[SERVER].established || ends[SERVER].dead) return;
     ends[SERVER].established = true;
+    ends[SERVER].usedSince = this.#now;
     this.#sampleRtt(ends[SERVER], 2 * this.#profile.oneWayDelayMs);
     this.#listener.onAccept(id);
     this.#send(id, SERVER);
@@ -279,7 +286,8 @@ export class TcpPath {
   #send(id: number, side: Side): void {
     const end = this.#connections.get(id)![side];
     if (!end.established || end.dead) return;
-    const waiting = end.sent < end.written;
+    const before = end.sent;
+    const waiting = before < end.written;
     if (waiting) this.#shrinkWhenIdle(end);
     const mss = this.#profile.mss;
     while (end.sent < end.written && end.flight.length < end.window) {
@@ -293,13 +301,53 @@ export class TcpPath {
       const last = end.sent === end.written || end.flight.length >= end.window;
       this.#packet(id, side, last ? TCP_ACK | TCP_PSH : TCP_ACK, offset, length);
     }
-    end.limited = end.flight.length >= end.window;
+    if (waiting) {
+      const limited = end.flight.length >= end.window;
+      if (limited || end.sent > before) this.#noteUse(end, limited);
+    }
     if (end.sent < end.written) return;
     if (waiting) this.#listener.onSent?.(id, side);
     if (end.ending && !end.finSent) {
       end.finSent = true;
       this.#packet(id, side, TCP_FIN | TCP_ACK, end.sent, 0);
     }
+  }
+
+  /**
+   * A window counts as made use of until what was sent meanwhile is acknowledged; only such a window
+   * grows. One of which little is used for the time of a retransmission timeout shrinks.
+   */
+  #noteUse(end: End, limited: boolean): void {
+    const inFlight = end.flight.length;
+    if (end.acked >= end.useEnd || limited || !end.limited && inFlight > end.mostInFlight) {
+      end.limited = limited;
+      end.mostInFlight = inFlight;
+      end.useEnd = end.sent;
+    }
+    if (this.#madeUseOf(end)) {
+      end.used = 0;
+      end.usedSince = this.#now;
+      return;
+    }
+    end.used = Math.max(end.used, inFlight);
+    if (this.#now - end.usedSince < end.rtt + MIN_TIMEOUT) return;
+    const used = Math.max(end.used, INITIAL_WINDOW);
+    if (used < end.window) {
+      this.#keepThreshold(end, end.window);
+      end.window = end.window + used >> 1;
+    }
+    end.used = 0;
+    end.usedSince = this.#now;
+  }
+
+  /** Whether the window is what holds the sender back; in slow start half of it is enough. */
+  #madeUseOf(end: End): boolean {
+    return end.limited || end.window < end.threshold && end.window < 2 * end.mostInFlight;
+  }
+
+  /** Before a window shrinks for want of use: it may come back quickly. */
+  #keepThreshold(end: End, window: number): void {
+    if (end.threshold < Infinity) end.threshold = Math.max(end.threshold, 0.75 * window);
   }
 
   /** After a pause longer than the retransmission timeout the window is halved for each of them. */
@@ -314,8 +362,10 @@ export class TcpPath {
     ) {
       end.window = Math.max(INITIAL_WINDOW, end.window >> 1);
     }
-    if (end.window < window && end.threshold < Infinity) {
-      end.threshold = Math.max(end.threshold, 0.75 * window);
+    if (end.window < window) this.#keepThreshold(end, window);
+    if (this.#now - end.lastSend > timeout) {
+      end.used = 0;
+      end.usedSince = this.#now;
     }
   }
 
@@ -437,9 +487,8 @@ export class TcpPath {
     const rtt = this.#now - sentAt;
     this.#sampleRtt(end, rtt);
     if (end.window < end.threshold) this.#watchForQueue(end, rtt);
-    const slow = end.window < end.threshold;
-    if (end.limited || slow && end.window < 2 * (end.flight.length + count)) {
-      if (slow) end.window += count;
+    if (this.#madeUseOf(end)) {
+      if (end.window < end.threshold) end.window += count;
       else if ((end.growth += count) >= end.window) {
         end.growth = 0;
         end.window++;
@@ -464,11 +513,9 @@ export class TcpPath {
       end.roundSamples = 0;
     }
     const late = Math.min(16, Math.max(4, end.minRtt / 8));
-    if (end.roundSamples < HYSTART_SAMPLES) {
-      end.roundSamples++;
-      end.roundMin = Math.min(end.roundMin, rtt);
-    }
+    end.roundMin = Math.min(end.roundMin, rtt);
     const queueGrew = end.roundSamples >= HYSTART_SAMPLES && end.roundMin > end.minRtt + late;
+    if (end.roundSamples < HYSTART_SAMPLES) end.roundSamples++;
     // A train of acknowledgements ends with its first gap, until the next round.
     const inTrain = this.#now - end.lastAck <= HYSTART_ACK_GAP;
     if (inTrain) end.lastAck = this.#now;

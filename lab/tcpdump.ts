@@ -32,8 +32,9 @@ export class Tcpdump {
 
   /** Starts to record TCP packets into `path`; returns when tcpdump listens. */
   static async start(network: LabNetwork, path: string): Promise<Tcpdump> {
+    // The buffer holds as many packets as snap lengths fit in it: one that no packet needs costs packets.
     const program = network.start("client", [
-      ...["tcpdump", "-i", LINK_DEVICE, "-Z", "root", "-s", "0", "-U", "-n", "-B", "16384"],
+      ...["tcpdump", "-i", LINK_DEVICE, "-Z", "root", "-s", "9216", "-U", "-n", "-B", "32768"],
       // Otherwise packets wait in the kernel for a second, and those of the last one are lost.
       "--immediate-mode",
       ...["-w", path, "tcp"],

@@ -144,6 +144,38 @@ Deno.test("the window shrinks when idle, and does not grow unused", () => {
   assert.ok(data(packets, CLIENT).length - before <= 50);
 });
 
+/** Segments of a burst of 100 that leave at once, after writes of these many segments at these times. */
+function burstAfter(...writes: (readonly [time: number, segments: number])[]): number {
+  const { path, packets } = watched({ rateMbit: 0 });
+  const id = path.open();
+  for (const [time, segments] of writes) {
+    path.advance(time);
+    path.write(id, CLIENT, segments * 1448);
+  }
+  path.advance(path.now + 100);
+  const before = data(packets, CLIENT).length;
+  path.write(id, CLIENT, 100 * 1448);
+  return data(packets, CLIENT).length - before;
+}
+
+Deno.test("a window that was full grows by all that was sent while it was, as on Linux", () => {
+  // Ten fill the window; three more leave with the first acknowledgements, and count as well.
+  assert.equal(burstAfter([100, 13]), 23);
+  // Nine do not fill it, but are more than half of it in slow start: it grows to twice what was used.
+  assert.equal(burstAfter([100, 9]), 18);
+  assert.equal(burstAfter([100, 5]), 10);
+  assert.equal(burstAfter([100, 1]), 10);
+});
+
+Deno.test("a window that is made little use of shrinks half-way to what is used, each timeout", () => {
+  // 40 segments, of which the window holds all in the end: 50. Then single ones, 150 ms apart.
+  const ones = (count: number) =>
+    Array.from({ length: count }, (_, i) => [400 + 150 * i, 1] as const);
+  assert.equal(burstAfter([100, 40], ...ones(1)), 50);
+  assert.equal(burstAfter([100, 40], ...ones(3)), 30);
+  assert.equal(burstAfter([100, 40], ...ones(5)), 20);
+});
+
 Deno.test("acknowledgements: at once at first, late in a conversation, every second segment in bulk", () => {
   const { path, packets } = watched({ rateMbit: 0 });
   const id = path.open();
