@@ -4,11 +4,11 @@ import type { TransportArgs } from "./args.ts";
 import type { TransportContext } from "./context.ts";
 import { dial, type DialOptions } from "./dial.ts";
 import {
-  ArgumentError,
   DeadlineError,
   DialError,
   PtError,
   reasonOf,
+  severityOf,
   SOCKS_REPLY,
   socksReplyOf,
   SocksRequestError,
@@ -142,15 +142,14 @@ async function serveSocks(
     failure = error;
     if (accepted) {
       socket.destroy();
-      if (!ending.aborted) context.log("info", `a connection broke: ${reasonOf(error)}`);
+      if (!ending.aborted) context.log(severityOf(error), `a connection broke: ${reasonOf(error)}`);
       return;
     }
   }
   stopWatching();
   if (signal.aborted) return void socket.destroy();
   socket.write(socksReply(socksReplyOf(failure)));
-  const severity = failure instanceof ArgumentError ? "warning" : "info";
-  context.log(severity, `a connection failed: ${reasonOf(failure)}`);
+  context.log(severityOf(failure), `a connection failed: ${reasonOf(failure)}`);
 }
 
 /**

@@ -102,11 +102,26 @@ export function socksReplyOf(error: unknown): number {
   return known(error)?.[0] ?? SOCKS_REPLY.failed;
 }
 
-/** What a socket's error says in words, without the address that system messages carry. */
+/**
+ * What an error says in one line: a {@linkcode UserError} its message, a socket's error its kind, without the
+ * address that system messages carry.
+ */
 export function reasonOf(error: unknown): string {
-  if (error instanceof PtError) return error.message;
+  if (error instanceof UserError) return error.message;
   return known(error)?.[1] ??
     scrubAddresses(error instanceof Error ? error.message.split("\n")[0]! : String(error));
+}
+
+/**
+ * How much the end of a connection by `error` matters: `warning` if the user's arguments are wrong, `info` if
+ * networks and peers are what they are, `error` if it looks like a mistake in the program.
+ */
+export function severityOf(error: unknown): "warning" | "info" | "error" {
+  if (error instanceof ArgumentError) return "warning";
+  return error instanceof UserError ||
+      typeof (error as { code?: unknown } | null)?.code === "string"
+    ? "info"
+    : "error";
 }
 
 const IPV4 = /(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?/g;

@@ -40,6 +40,8 @@ export const systemRuntime: PtRuntime = {
     }
   },
   onSignal: (signal, run) => {
+    // Windows has no SIGTERM; tor closes standard input there.
+    if (signal === "SIGTERM" && Deno.build.os === "windows") return () => {};
     Deno.addSignalListener(signal, run);
     return () => Deno.removeSignalListener(signal, run);
   },

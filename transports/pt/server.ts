@@ -3,7 +3,7 @@ import { formatTarget, plainAddress, type Target } from "./address.ts";
 import type { ArgsLike, TransportArgs } from "./args.ts";
 import type { TransportContext } from "./context.ts";
 import type { ServerEnvironment } from "./environment.ts";
-import { reasonOf } from "./errors.ts";
+import { reasonOf, severityOf } from "./errors.ts";
 import { listen } from "./listen.ts";
 import { dialOrPort } from "./orport.ts";
 import { OwnSockets } from "./own_sockets.ts";
@@ -130,6 +130,6 @@ async function serve(
   } catch (error) {
     own.destroy();
     socket.destroy();
-    if (!signal.aborted) context.log("info", `a connection broke: ${reasonOf(error)}`);
+    if (!signal.aborted) context.log(severityOf(error), `a connection broke: ${reasonOf(error)}`);
   }
 }

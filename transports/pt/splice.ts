@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { PtError } from "./errors.ts";
 
 /** Changes bytes on their way; may keep state, may return none. */
 export type BytesMap = (bytes: Uint8Array) => Uint8Array;
@@ -44,7 +45,7 @@ export async function splice(
 function copy(from: Duplex, to: Duplex, map: BytesMap): Promise<void> {
   return new Promise((resolve, reject) => {
     const closed = () => {
-      if (!from.readableEnded) reject(new Error("the connection closed before its end"));
+      if (!from.readableEnded) reject(new PtError("the connection closed before its end"));
     };
     from.on("data", (bytes: Uint8Array) => {
       try {
@@ -56,7 +57,7 @@ function copy(from: Duplex, to: Duplex, map: BytesMap): Promise<void> {
     });
     to.on("drain", () => from.resume());
     to.once("close", () => {
-      if (!to.writableFinished) reject(new Error("the receiver closed before the end"));
+      if (!to.writableFinished) reject(new PtError("the receiver closed before the end"));
     });
     from.once("end", () => to.end(resolve));
     from.once("error", reject);

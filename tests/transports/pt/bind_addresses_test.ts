@@ -31,3 +31,23 @@ Deno.test({
     );
   },
 });
+
+Deno.test({
+  name: "a client offers SOCKS at ::1 where there is no 127.0.0.1 (needs namespaces)",
+  ignore: !possible,
+  fn: async () => {
+    const toy = fileURLToPath(new URL("toy.ts", import.meta.url));
+    const state = await Deno.makeTempDir({ prefix: "pt-" });
+    const { stdout, stderr } = await inNamespace(
+      "ip addr del 127.0.0.1/8 dev lo && TOR_PT_MANAGED_TRANSPORT_VER=1 " +
+        'TOR_PT_CLIENT_TRANSPORTS=rot TOR_PT_EXIT_ON_STDIN_CLOSE=1 TOR_PT_STATE_LOCATION="$3" ' +
+        '"$1" run --no-prompt --no-check --quiet --allow-net --allow-env --allow-write "$2"',
+      Deno.execPath(),
+      toy,
+      state,
+    );
+    await Deno.remove(state, { recursive: true });
+    const lines = new TextDecoder().decode(stdout);
+    assert.match(lines, /^CMETHOD rot socks5 \[::1\]:[1-9]/m, new TextDecoder().decode(stderr));
+  },
+});
