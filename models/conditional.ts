@@ -119,6 +119,12 @@ const TIME_REACH = 1 / 4;
 /** The same where nothing else was observed, neither below nor above. */
 const ALONE_REACH = 1 / 64;
 
+/** How often a size must have been seen to be one that the protocol fixes. */
+const LEAST_PEAK = 3;
+
+/** How many steps around such a size are looked at. */
+const PEAK_REACH = 8;
+
 /**
  * A number near `x`: at most half way to the next lower or higher of `others`, and at most `reach` of
  * `x` away. At the edge of what was observed it goes as far outwards as inwards.
@@ -134,6 +140,23 @@ function nearby(x: number, others: readonly number[], reach: number, random: Ran
   let gap = way < 0 ? below : above;
   if (gap === Infinity) gap = way < 0 ? above : below;
   return x + way * (gap === Infinity ? ALONE_REACH * x : Math.min(gap / 2, reach * x));
+}
+
+/** Sizes that were seen `least` times or more, and more often than all around them together. */
+function peaks(seen: ReadonlyMap<number, number>, step: number, least: number): Set<number> {
+  const sizes = [...seen].filter(([, count]) => count >= least).filter(([size, count]) => {
+    let around = 0;
+    for (let away = step; away <= PEAK_REACH * step; away += step) {
+      around += (seen.get(size - away) ?? 0) + (seen.get(size + away) ?? 0);
+    }
+    return count > around;
+  });
+  return new Set(sizes.map(([size]) => size));
+}
+
+/** Whether more than a quarter of `others` are of this size: then it is one of a few that exist here. */
+function isUsual(size: number, others: readonly number[]): boolean {
+  return 4 * others.filter((other) => other === size).length > others.length;
 }
 
 function total(messages: readonly { readonly size: number }[]): number {
@@ -155,8 +178,10 @@ function carriedLead(lead: number, observed: number, drawn: number): number {
  * functions: all machines draw alike.
  *
  * Captured connections are not replayed: besides the hops from one to another, sizes and times move
- * between those of the neighbours' successors. Sizes seen more than once in the captures stay exact, for
- * real protocols hold many fixed, and all sizes keep to the protocol's step (SSH's blocks).
+ * between those of the neighbours' successors. Sizes that stand out in the captures stay exact, for real
+ * protocols hold many fixed: those seen more often than all around them together, or by more than a
+ * quarter of the neighbours. What was seen twice by chance moves. All sizes keep to the protocol's step
+ * (SSH's blocks).
  */
 export class ConditionalModel implements CoverModel {
   readonly #content: ConditionalContent;
@@ -175,10 +200,8 @@ export class ConditionalModel implements CoverModel {
   /** A model of validated `content`. */
   constructor(content: ConditionalContent, readonly description: ModelDescription) {
     this.#content = content;
-    const seen = { client: new Set<number>(), server: new Set<number>() };
-    this.#fixed = { client: new Set<number>(), server: new Set<number>() };
-    const note = (side: "client" | "server", size: number) =>
-      (seen[side].has(size) ? this.#fixed : seen)[side].add(size);
+    const seen = { client: new Map<number, number>(), server: new Map<number, number>() };
+    const note = (side: End, size: number) => seen[side].set(size, (seen[side].get(size) ?? 0) + 1);
     let longest = 0;
     for (const connection of content.connections) {
       this.#first.push(this.#rows.length);
@@ -193,6 +216,11 @@ export class ConditionalModel implements CoverModel {
       }
     }
     this.#most = 2 * longest + 8;
+    const least = Math.max(LEAST_PEAK, Math.floor(content.connections.length / 50));
+    this.#fixed = {
+      client: peaks(seen.client, content.sizeStep.client, least),
+      server: peaks(seen.server, content.sizeStep.server, least),
+    };
   }
 
   /** One session; undefined where the captures showed none. */
@@ -271,9 +299,9 @@ export class ConditionalModel implements CoverModel {
     { lead, most }: { lead: number; most: number },
   ): DataRequest {
     let size = observed;
-    if (!this.#fixed[side].has(observed)) {
+    const sizes = alternatives.map(([other]) => other);
+    if (!this.#fixed[side].has(observed) && !isUsual(observed, sizes)) {
       const step = this.#content.sizeStep[side];
-      const sizes = alternatives.map(([other]) => other);
       const moved = nearby(observed, sizes, SIZE_REACH, random) - observed;
       size = Math.min(MOST_SIZE, observed + step * Math.round(moved / step));
       if (size < LEAST_SIZE) size = observed;

@@ -1,3 +1,4 @@
+import { moduleBeside } from "../base/mod.ts";
 import type { ConnectionPlan, EpisodePlan, ModelDescription, SessionPlan } from "./cover_model.ts";
 import type { WorkerPlan, WorkerStart, WorkerWish } from "./model_worker.ts";
 import { LocalPlans, type PlanSource } from "./plans.ts";
@@ -38,7 +39,7 @@ export class PlansAhead implements PlanSource, Disposable {
   constructor(text: string, seed: Uint8Array, options: { ahead?: number } = {}) {
     this.#local = new LocalPlans(modelFromFile(text), seed);
     this.#depth = options.ahead ?? 4;
-    this.#worker = new Worker(new URL("./model_worker.ts", import.meta.url), { type: "module" });
+    this.#worker = new Worker(moduleBeside("./model_worker", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<WorkerPlan>) => {
       this.#sessions.get(data.session)?.plans.set(data.serial, data.plan);
     };

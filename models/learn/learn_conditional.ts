@@ -1,4 +1,5 @@
 import type { ConditionalContent, MessageRow } from "../conditional.ts";
+import { roundTime } from "../quantile_table.ts";
 import { SeededRandom, substream } from "../random.ts";
 import { LEAST_SIZE } from "../records.ts";
 import type {
@@ -9,26 +10,31 @@ import type {
 } from "./observation.ts";
 import { layersOf } from "./timeline.ts";
 
-/** Neighbours of an exchange, itself included. */
+/**
+ * Neighbours of an exchange, itself included. More make fewer verbatim repeats and coarser connections;
+ * 5 to 8 were the best on the samples.
+ */
 export const NEIGHBOURS = 8;
 
 /**
- * What two exchanges are compared by, and how much each counts after every feature was scaled to a
- * deviation of 1. Sizes and times count by their logarithms.
+ * What two exchanges are compared by, and how much each counts: position and what was said now count
+ * most, and what is still to come, so that a connection stays of its kind (a download, a typed session).
  */
 const FEATURES: readonly { weight: number; of: (state: State) => number }[] = [
-  { weight: 1, of: ({ position }) => Math.log2(1 + position) },
-  { weight: 1, of: ({ now }) => Math.log2(now.request.size) },
-  { weight: 1, of: ({ now }) => Math.log2(1 + answered(now)) },
+  { weight: 1, of: ({ position }) => position },
+  { weight: 1, of: ({ now }) => now.request.size },
+  { weight: 1, of: ({ now }) => answered(now) },
   { weight: 0.5, of: ({ now }) => now.responses.length },
-  { weight: 0.5, of: ({ now }) => Math.log2(1 + now.request.think) },
-  { weight: 0.5, of: ({ now }) => Math.log2(1 + (now.responses[0]?.think ?? 0)) },
-  { weight: 0.5, of: ({ before }) => before === undefined ? 0 : Math.log2(before.request.size) },
-  { weight: 0.5, of: ({ before }) => before === undefined ? 0 : Math.log2(1 + answered(before)) },
-  { weight: 0.5, of: ({ sent }) => Math.log2(1 + sent) },
-  { weight: 0.5, of: ({ received }) => Math.log2(1 + received) },
-  { weight: 1, of: ({ remaining }) => Math.log2(1 + remaining) },
-  { weight: 0.5, of: ({ toReceive }) => Math.log2(1 + toReceive) },
+  { weight: 0.5, of: ({ now }) => now.request.think },
+  { weight: 0.5, of: ({ now }) => now.responses[0]?.think ?? 0 },
+  { weight: 0.5, of: ({ before }) => before?.request.size ?? 0 },
+  { weight: 0.5, of: ({ before }) => before === undefined ? 0 : answered(before) },
+  { weight: 0.5, of: ({ sent }) => sent },
+  { weight: 0.5, of: ({ received }) => received },
+  { weight: 1, of: ({ remaining }) => remaining },
+  { weight: 1, of: ({ toSend }) => toSend },
+  { weight: 1, of: ({ toReceive }) => toReceive },
+  { weight: 0.5, of: ({ toThink }) => toThink },
 ];
 
 interface State {
@@ -41,8 +47,12 @@ interface State {
   readonly received: number;
   /** Exchanges still to come. */
   readonly remaining: number;
+  /** The client's bytes still to come. */
+  readonly toSend: number;
   /** The server's bytes still to come. */
   readonly toReceive: number;
+  /** Milliseconds of the client's think time still to come. */
+  readonly toThink: number;
 }
 
 function answered({ responses }: ObservedExchange): number {
@@ -52,12 +62,22 @@ function answered({ responses }: ObservedExchange): number {
 function statesOf(connections: readonly ObservedConnection[]): State[] {
   const states: State[] = [];
   for (const { exchanges } of connections) {
-    const total = exchanges.reduce((sum, exchange) => sum + answered(exchange), 0);
     let sent = 0;
     let received = 0;
+    let toSend = 0;
+    let toReceive = 0;
+    let toThink = 0;
+    for (const exchange of exchanges) {
+      toSend += exchange.request.size;
+      toReceive += answered(exchange);
+      toThink += exchange.request.think;
+    }
     for (const [position, now] of exchanges.entries()) {
       sent += now.request.size;
       received += answered(now);
+      toSend -= now.request.size;
+      toReceive -= answered(now);
+      toThink = roundTime(Math.max(0, toThink - now.request.think));
       states.push({
         position,
         now,
@@ -65,21 +85,31 @@ function statesOf(connections: readonly ObservedConnection[]): State[] {
         sent,
         received,
         remaining: exchanges.length - 1 - position,
-        toReceive: total - received,
+        toSend,
+        toReceive,
+        toThink,
       });
     }
   }
   return states;
 }
 
-/** The features of all states as columns, each scaled to a deviation of its weight. */
+/**
+ * The features of all states as columns of ranks from 0 to 1, ties in their middle, times the weight: two
+ * values are as far apart as there are observations between them, whatever their scale.
+ */
 function columnsOf(states: readonly State[]): Float64Array[] {
   return FEATURES.map(({ weight, of }) => {
-    const column = Float64Array.from(states, of);
-    const mean = column.reduce((sum, x) => sum + x, 0) / column.length;
-    const variance = column.reduce((sum, x) => sum + (x - mean) ** 2, 0) / column.length;
-    const scale = variance > 0 ? weight / Math.sqrt(variance) : 0;
-    return column.map((x) => x * scale);
+    const values = Float64Array.from(states, of);
+    const order = Array.from(values.keys()).sort((a, b) => values[a]! - values[b]!);
+    const column = new Float64Array(values.length);
+    for (let from = 0; from < order.length;) {
+      let to = from + 1;
+      while (to < order.length && values[order[to]!] === values[order[from]!]) to++;
+      const rank = weight * (from + to - 1) / (2 * order.length);
+      for (; from < to; from++) column[order[from]!] = rank;
+    }
+    return column;
   });
 }
 
@@ -88,6 +118,10 @@ function columnsOf(states: readonly State[]): Float64Array[] {
  * the same position compete, exactly the same for the first four and within a quarter of it later; and
  * likewise only those with about as many exchanges still to come, so that connections end as they did.
  * Ties are broken by `seed`, so that no capture is preferred.
+ *
+ * Where one is among the nearest of another but not the other way round, the other stands in its own
+ * list once more: then a walk over the lists visits each exchange equally often, and kinds of connection
+ * stay as frequent as they were observed.
  */
 function neighboursOf(states: readonly State[], count: number, seed: Uint8Array): number[][] {
   const columns = columnsOf(states);
@@ -127,7 +161,9 @@ function neighboursOf(states: readonly State[], count: number, seed: Uint8Array)
     }
     neighbours[index] = nearest;
   }
-  return neighbours;
+  return neighbours.map((nearest, index) =>
+    nearest.map((other) => neighbours[other]!.includes(index) ? other : index)
+  );
 }
 
 /** The greatest step that all sizes keep to, counted from the least of them; 1 where there is none. */
