@@ -1,5 +1,9 @@
 import Table from "cli-table3";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { randomBytes } from "node:crypto";
+import { dirname } from "node:path";
+import { UsageError } from "../base/mod.ts";
+import { playOverLab } from "../evaluation/lab_play.ts";
 import {
   demand,
   LAB_PROTOCOLS,
@@ -9,13 +13,14 @@ import {
   missingFor,
   recordSamples,
   removeLeftover,
+  temporaryPrefix,
 } from "../lab/mod.ts";
 import { note, print, printJson, progress } from "./output.ts";
 
-/** `deno task lab`: recordings of real programs, in network namespaces. */
+/** `deno task lab`: recordings of real programs, and of cover, in network namespaces. */
 export function command(): Command {
   const lab = new Command("lab").description(
-    "Records real programs over a shaped link between two network namespaces. Needs root.",
+    "Records real programs, and cover, over a shaped link between two network namespaces. Needs root.",
   ).exitOverride();
   lab.command("record")
     .description("record runs of a protocol, scrubbed of payload: DIR/PROTOCOL/run-K.pcap.gz")
@@ -30,6 +35,17 @@ export function command(): Command {
     .option("--seed <text>", "draws what users do; run K uses SEED/K", "lab")
     .option("--json", "print the result as JSON")
     .action(guarded(record));
+  lab.command("play")
+    .description("record cover: a model between our own client and server, carrying random data")
+    .option("--model <name|file>", "the model to play", "https")
+    .requiredOption("--out <file>", "where to write the capture (pcap)")
+    .option("--sessions <n>", "simulated users: model sessions played at once", whole(1, 16), 4)
+    .option("--connections <n>", "cover connections to record", whole(1, 10_000), 60)
+    .option("--bytes <n>", "user bytes to carry each way", whole(1, 100_000_000), 100_000)
+    .option("--seconds <n>", "how long it may take at most", whole(1, 36_000), 120)
+    .option("--seed <text>", "draws the cover; a demo with the same seed plays the same", "1")
+    .option("--json", "print the result as JSON")
+    .action(guarded(playCover));
   lab.command("measure")
     .description("measure the link: round trips, and what gets through each way")
     .option("--seconds <n>", "how long each way", whole(1, 60), 4)
@@ -102,6 +118,57 @@ async function record(flags: RecordFlags): Promise<void> {
       : `${run.link.meanLateMs.toFixed(2)}, ${run.link.maxLateMs.toFixed(1)}`;
     table.push([file, connections, run.packets.captured, run.packets.dropped, bytes, late]);
   }
+  print(table.toString());
+}
+
+interface PlayFlags {
+  readonly model: string;
+  readonly out: string;
+  readonly sessions: number;
+  readonly connections: number;
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly seed: string;
+  readonly json?: boolean;
+}
+
+async function playCover(flags: PlayFlags): Promise<void> {
+  await demand([]);
+  const { model, out, sessions, connections, seed } = flags;
+  // Now, and not after a minute of playing.
+  if (!await Deno.stat(dirname(out)).then(({ isDirectory }) => isDirectory, () => false)) {
+    throw new UsageError(`--out ${out}: there is no folder ${dirname(out)}`);
+  }
+  const bar = progress();
+  const folder = await Deno.makeTempDir({ prefix: temporaryPrefix() });
+  const played = await playOverLab({
+    model,
+    out,
+    folder,
+    sessions,
+    connections,
+    seed,
+    payload: new Uint8Array(randomBytes(flags.bytes)),
+    patience: flags.seconds * 1000,
+    onProgress: (done) => bar.update(done, connections, `${model} connections`),
+  }).finally(async () => {
+    bar.stop();
+    await Deno.remove(folder, { recursive: true });
+  });
+  if (flags.json) return printJson(played);
+  const { up, down, recorded, unfinished, packets, link, linkKind } = played;
+  const kbps = ({ bytes, duration }: typeof up) => `${(8 * bytes / duration).toFixed(0)} kbit/s`;
+  const table = new Table({ head: [out, ""] });
+  table.push(
+    ["connections", unfinished === 0 ? recorded : `${recorded}, ${unfinished} unfinished left out`],
+    ["user data up, down", `${kbps(up)}, ${kbps(down)}`],
+    ["arrived as sent", up.sha256Match && down.sha256Match ? "yes" : "no"],
+    ["packets seen, dropped by tcpdump", `${packets.received}, ${packets.dropped}`],
+    [
+      "link late ms (mean, max)",
+      link === undefined ? linkKind : `${link.meanLateMs.toFixed(2)}, ${link.maxLateMs.toFixed(1)}`,
+    ],
+  );
   print(table.toString());
 }
 

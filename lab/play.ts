@@ -1,6 +1,6 @@
 import { LAB_LINK, type LinkProfile } from "./link_profile.ts";
 import { LabNetwork, type LinkKind } from "./network.ts";
-import type { Running, StartOptions } from "./process.ts";
+import { type Running, sleep, type StartOptions } from "./process.ts";
 import { type CaptureCounts, Tcpdump } from "./tcpdump.ts";
 import type { TunLinkReport } from "./tun_link.ts";
 
@@ -8,23 +8,37 @@ import type { TunLinkReport } from "./tun_link.ts";
 export interface PlayCommand {
   /** Where it runs: the client's address is 10.99.0.1, the server's 10.99.0.2. */
   readonly end: "client" | "server";
-  /** The program and its arguments. */
-  readonly argv: readonly string[];
+  /** The program and its arguments; a function of what the commands before have said so far, if they depend on it. */
+  readonly argv: readonly string[] | ((before: readonly Started[]) => readonly string[]);
   /**
-   * When to go on: `said` a pattern on standard output or error, it `listens` on a TCP port, it `exits`,
-   * or at once.
+   * When to go on: `said` a pattern on standard output or error, it `listens` on a TCP port, something
+   * `holds` (asked ten times a second), it `exits`, or at once. Where patience ends, `said` and `listens`
+   * throw, `exit` ends the program, and `holds` goes on.
    */
   readonly until:
     | { readonly said: RegExp; readonly stream?: "output" | "errors" }
     | { readonly listens: number }
+    | { readonly holds: (before: readonly Started[]) => Promise<boolean> }
     | "exit"
     | "started";
   /** Milliseconds to wait for that at most (default 30,000). */
   readonly patience?: number;
+  /** Milliseconds that it may take to end when it is told to (default 3000). */
+  readonly ending?: number;
   /** Its standard input, which then ends; left open where absent. */
   readonly input?: string;
   /** Environment and working folder. */
   readonly options?: StartOptions;
+}
+
+/** A command that was started earlier. */
+export interface Started {
+  /** What it has written to standard output, the last 64 KiB. */
+  readonly output: string;
+  /** What it has written to standard error, the last 64 KiB. */
+  readonly errors: string;
+  /** Its exit code; undefined while it runs. */
+  readonly code: number | undefined;
 }
 
 /** How to play commands over a link. */
@@ -88,18 +102,23 @@ export async function play(options: PlayOptions): Promise<PlayReport> {
     ...(loss === undefined ? {} : { loss }),
   });
   const running: Running[] = [];
+  const argvs: (readonly string[])[] = [];
   let codes: (number | undefined)[] = [];
   let packets: CaptureCounts | undefined;
   try {
     const tcpdump = path === undefined ? undefined : await Tcpdump.start(network, path);
     for (const command of commands) {
-      const program = network.start(command.end, command.argv, command.options);
+      const { end, argv, options } = command;
+      argvs.push(typeof argv === "function" ? argv(running) : argv);
+      const program = network.start(end, argvs.at(-1)!, options);
       running.push(program);
-      await follow(network, program, command);
+      await follow(network, running, command);
     }
     // Those that ended in the meantime keep their codes; the rest is ended now, the clients first.
     codes = running.map(({ code }) => code);
-    for (const program of running.toReversed()) await program.stop();
+    for (const [index, program] of [...running.entries()].toReversed()) {
+      await program.stop("SIGTERM", commands[index]!.ending);
+    }
     await network.quiet(3000);
     packets = await tcpdump?.stop();
   } finally {
@@ -107,7 +126,7 @@ export async function play(options: PlayOptions): Promise<PlayReport> {
   }
   return {
     commands: running.map(({ output, errors }, index) => ({
-      argv: commands[index]!.argv,
+      argv: argvs[index]!,
       code: codes[index],
       output,
       errors,
@@ -120,9 +139,10 @@ export async function play(options: PlayOptions): Promise<PlayReport> {
 
 async function follow(
   network: LabNetwork,
-  program: Running,
+  running: readonly Running[],
   { until, input, end, patience = 30_000 }: PlayCommand,
 ): Promise<void> {
+  const program = running.at(-1)!;
   if (input !== undefined) {
     await program.write(input);
     await program.closeInput();
@@ -130,6 +150,10 @@ async function follow(
   if (until === "exit") await program.ended(patience);
   else if (until !== "started") {
     if ("said" in until) await program.said(until.said, patience, until.stream);
-    else await network.listening(until.listens, patience, end);
+    else if ("listens" in until) await network.listening(until.listens, patience, end);
+    else {
+      const deadline = performance.now() + patience;
+      while (!await until.holds(running) && performance.now() < deadline) await sleep(100);
+    }
   }
 }

@@ -70,20 +70,6 @@ export function distribution(values: readonly number[], most = 150): [number, nu
   return points;
 }
 
-/** The largest gap between two empirical distribution functions (Kolmogorov and Smirnov's), 0 to 1. */
-export function largestGap(first: readonly number[], second: readonly number[]): number {
-  const a = Float64Array.from(first).sort();
-  const b = Float64Array.from(second).sort();
-  let gap = 0;
-  for (let i = 0, j = 0; i < a.length && j < b.length;) {
-    const value = Math.min(a[i]!, b[j]!);
-    while (i < a.length && a[i] === value) i++;
-    while (j < b.length && b[j] === value) j++;
-    gap = Math.max(gap, Math.abs(i / a.length - j / b.length));
-  }
-  return gap;
-}
-
 /** Ticks that are powers of ten, or those and their doubles and fives where there are few. */
 function logTicks(low: number, high: number): number[] {
   const first = Math.floor(Math.log10(low));

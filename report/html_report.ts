@@ -1,11 +1,5 @@
-import {
-  drawDistributions,
-  drawRates,
-  drawTimeline,
-  KINDS,
-  largestGap,
-  seriesStyle,
-} from "./charts.ts";
+import { drawDistributions, drawRates, drawTimeline, KINDS, seriesStyle } from "./charts.ts";
+import { largestGap } from "./largest_gap.ts";
 import { escapeHtml, formatBytes, formatLink, formatNumber, formatRate } from "./format.ts";
 import type {
   Confusion,

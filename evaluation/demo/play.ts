@@ -55,6 +55,11 @@ function wireBytes({ connections }: UserspaceLink): number {
   return connections.reduce((sum, { bytes: [client, server] }) => sum + client + server, 0);
 }
 
+/** The `--seed` of a tm-client that plays `model`, so that each model has one of its own. */
+export function coverSeed(seed: string, model: string): string {
+  return createHash("sha256").update(`${seed} ${model}`).digest("hex");
+}
+
 /**
  * Plays a model between a tm-server and a tm-client in processes of their own, over a user-space link,
  * carries the payload each way, and records the first cover connections. They are chosen by when they
@@ -101,7 +106,7 @@ export async function play(options: PlayOptions): Promise<Played> {
         `--model=${model}`,
         "--carrier=tls",
         `--sessions=${options.sessions}`,
-        `--seed=${createHash("sha256").update(`${options.seed} ${model}`).digest("hex")}`,
+        `--seed=${coverSeed(options.seed, model)}`,
         `--wire-log=${folder}/client.jsonl`,
         "--json",
       ],
