@@ -154,9 +154,10 @@ function peaks(seen: ReadonlyMap<number, number>, step: number, least: number): 
   return new Set(sizes.map(([size]) => size));
 }
 
-/** Whether more than a quarter of `others` are of this size: then it is one of a few that exist here. */
+/** Whether several and more than a quarter of `others` are of this size: one of a few that exist here. */
 function isUsual(size: number, others: readonly number[]): boolean {
-  return 4 * others.filter((other) => other === size).length > others.length;
+  const same = others.filter((other) => other === size).length;
+  return same >= LEAST_PEAK && 4 * same > others.length;
 }
 
 function total(messages: readonly { readonly size: number }[]): number {
@@ -269,7 +270,7 @@ export class ConditionalModel implements CoverModel {
     random: Random,
   ): ModelRequest {
     const [asked, answers] = this.#rows[row]!;
-    const others = alternatives.map((other) => this.#rows[other]!);
+    const others = [...new Set(alternatives)].map((other) => this.#rows[other]!);
     const answeredBefore = this.#opens[row]!
       ? 0
       : this.#rows[row - 1]![1].reduce((sum, [size]) => sum + size, 0);

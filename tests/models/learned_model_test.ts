@@ -139,6 +139,24 @@ Deno.test("conditional: sizes keep to the protocol's step", () => {
   }
 });
 
+Deno.test("conditional: fixed sizes stay, sizes that met by chance do not", () => {
+  // One in four requests is 517; the others are anything, and each of these happens to be seen twice.
+  const observer = observe(80, (random, index) => [{
+    request: messageOf(0, random.integer(4) === 0 ? 517 : 600 + 2 * (index >> 1)),
+    responses: [messageOf(1, 36)],
+  }]);
+  const sizes = drawMany(modelOf(learn(observer, "conditional")), 400).map((plan) => {
+    assert.equal(plan.exchanges[0]!.response[0]!.size, 36);
+    return plan.exchanges[0]!.request.size;
+  });
+  const fixed = sizes.filter((size) => size === 517).length;
+  assert(fixed > 60 && fixed < 160, `${fixed} of 400`);
+  assert(!sizes.some((size) => size !== 517 && size < 560));
+  const met = sizes.filter((size) => size >= 600 && size % 2 === 0).length;
+  assert(met < 300, `${met} of ${400 - fixed} keep to what was seen`);
+  assert(sizes.some((size) => size % 2 === 1 && size > 600));
+});
+
 Deno.test("conditional: overlapping messages keep their lead", () => {
   const observer = observe(30, (random) => [
     { request: messageOf(0, 100), responses: [messageOf(1, 10_000 + random.integer(5_000))] },
