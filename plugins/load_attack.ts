@@ -1,3 +1,4 @@
+import { moduleBeside } from "../base/mod.ts";
 import { BUILT_IN_ATTACKS } from "./built_in.ts";
 import {
   type AttackLimits,
@@ -37,7 +38,7 @@ export async function loadAttack(
   options: LoadOptions = {},
 ): Promise<AttackProgram> {
   if (Object.hasOwn(BUILT_IN_ATTACKS, specifier)) {
-    const module = new URL("./built_in_worker.ts", import.meta.url);
+    const module = moduleBeside("./built_in_worker", import.meta.url);
     return { specifier, sha256: undefined, start: () => startInWorker(specifier, module) };
   }
   if (specifierKind(specifier) === "name") {

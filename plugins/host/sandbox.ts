@@ -1,3 +1,4 @@
+import { moduleBeside } from "../../base/mod.ts";
 import { type Column, decodeFields, encodeFields, type Fields, type Plain } from "./codec.ts";
 import { oneLine, PluginError, type PluginFault } from "./errors.ts";
 import { FRAME, type Frame, frameHead, type FrameKind, FrameReader } from "./frames.ts";
@@ -280,10 +281,13 @@ let runner: Promise<string> | undefined;
  * child, which may keep no cache, would need to strip its types.
  */
 function runnerModule(): Promise<string> {
-  runner ??= bundleModule("runner", ["--minify", new URL("./runner.ts", import.meta.url).href])
-    .then(
-      (code) => `data:application/javascript;base64,${code.toBase64()}`,
-    );
+  const module = moduleBeside("./runner", import.meta.url);
+  // In a build it is a bundle already.
+  runner ??=
+    (module.pathname.endsWith(".js")
+      ? Deno.readFile(module)
+      : bundleModule("runner", ["--minify", module.href]))
+      .then((code) => `data:application/javascript;base64,${code.toBase64()}`);
   return runner;
 }
 

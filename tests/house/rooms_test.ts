@@ -43,6 +43,7 @@ const ROOMS: Record<string, { imports: string[]; types?: string[] }> = {
     types: ["capture", "evaluation", "lab", "models", "playback", "plugins"],
   },
   "lab": { imports: ["base", "capture"] },
+  "packaging": { imports: ["base"] },
   "gateway": { imports: ["base", "capture"] },
 };
 

@@ -1,13 +1,13 @@
 import type { Buffer } from "node:buffer";
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { STREAM_CODES } from "../../playback/tunnel_error.ts";
 import type { TunnelStream } from "../../playback/stream.ts";
 import type { Address } from "./address.ts";
 import { copyBothWays } from "./copy.ts";
 import { type Door, listenDoor, type OpenStream } from "./door.ts";
 import { NodeStream } from "./http_stream.ts";
 import { absoluteTarget, connectTarget, endToEnd } from "./http_target.ts";
+import { SOCKS_REPLY } from "./socks5_codec.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 /** Bytes that the head of a request or an answer may have. */
@@ -176,11 +176,11 @@ function answerFailure(request: IncomingMessage, answer: ServerResponse, status:
   request.resume();
 }
 
-/** The status for what ended a stream. */
+/** The status for what ended a stream: codes are RFC 1928's where it has one. */
 function statusOf(error: unknown): number {
   const code = (error as { code?: unknown } | undefined)?.code;
-  if (code === STREAM_CODES.forbidden) return 403;
-  return code === STREAM_CODES.timedOut ? 504 : 502;
+  if (code === SOCKS_REPLY.forbidden) return 403;
+  return code === SOCKS_REPLY.expired ? 504 : 502;
 }
 
 async function connect(

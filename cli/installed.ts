@@ -1,0 +1,36 @@
+/**
+ * The command line of an installed copy: what a user or an operator of tunnels needs.
+ *
+ * @module
+ */
+import { type Commands, runCommand } from "./run.ts";
+
+/** The commands that are installed. */
+export const INSTALLED: Commands = {
+  "attack": {
+    summary: "train an attack on real captures and let it judge cover",
+    load: () => import("./attack.ts"),
+  },
+  "bridge-line": {
+    summary: "print the lines of a server's users again",
+    load: () => import("./bridge_line.ts"),
+  },
+  "client": {
+    summary: "carry connections through a tunnel in cover traffic",
+    load: () => import("./client.ts"),
+  },
+  "keygen": {
+    summary: "make a secret for a user",
+    load: () => import("./keygen.ts"),
+  },
+  "learn": {
+    summary: "learn models of cover traffic from captures",
+    load: () => import("./learn.ts"),
+  },
+  "server": {
+    summary: "serve as the far end of tunnels in cover traffic",
+    load: () => import("./server.ts"),
+  },
+};
+
+if (import.meta.main) Deno.exit(await runCommand("trafficmimic", INSTALLED, Deno.args));
