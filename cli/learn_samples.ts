@@ -1,11 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { writeFileAtomically } from "../base/mod.ts";
+import { LEARNED_RUNS } from "../evaluation/sample_roles.ts";
 import { LEARNABLE_PROTOCOLS, LEARNERS, learnFromCaptures } from "../models/learn/mod.ts";
 import { print } from "./output.ts";
-
-/** The runs of each protocol's samples that the shipped models are learned from. */
-const RUNS = [1, 2, 3];
 
 /** `deno task learn:samples`: makes the models in models/learned again, byte for byte. */
 export function command(): Command {
@@ -18,7 +16,7 @@ export function command(): Command {
 
 async function run(): Promise<void> {
   for (const protocol of LEARNABLE_PROTOCOLS) {
-    const files = RUNS.map((run) =>
+    const files = LEARNED_RUNS.map((run) =>
       fileURLToPath(new URL(`../samples/${protocol.name}/run-${run}.pcap.gz`, import.meta.url))
     );
     for (const kind of LEARNERS.keys()) {
