@@ -21,8 +21,8 @@ interface Options {
   readonly forward?: Forward[];
   readonly model?: string;
   readonly carrier?: "tls";
-  readonly schedule: "strict" | "demand";
-  readonly sessions: number;
+  readonly schedule?: "strict" | "demand";
+  readonly sessions?: number;
   readonly plan?: "derived" | "embedded";
   readonly seed?: Uint8Array;
   readonly attempts: number;
@@ -55,14 +55,15 @@ export function command(): Command {
         .choices(["tls"]),
     )
     .addOption(
-      new Option("--schedule <mode>", "who decides when episodes start")
-        .choices(["strict", "demand"]).default("strict"),
+      new Option(
+        "--schedule <mode>",
+        "who decides when episodes start (default: as the line says, or strict)",
+      ).choices(["strict", "demand"]),
     )
     .option(
       "--sessions <n>",
-      `model sessions played at once, 1 to ${MAX_SESSIONS}`,
+      `model sessions played at once, 1 to ${MAX_SESSIONS} (default: as the line says, or 1)`,
       numberOf(1, MAX_SESSIONS),
-      1,
     )
     .addOption(
       new Option("--plan <form>", "how plans reach the server (default: derived where it can)")
@@ -123,8 +124,8 @@ async function run(words: string[], options: Options): Promise<void> {
     plans: (key) => new PlansAhead(text, key),
     insistOnCarrier: options.carrier === "tls",
     seed: options.seed ?? new Uint8Array(randomBytes(32)),
-    schedule: options.schedule,
-    sessions: options.sessions,
+    ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
+    ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
     attempts: options.attempts,
     ...(options.connect === undefined
       ? {}

@@ -27,6 +27,10 @@ export const INSTALLED: Commands = {
     summary: "learn models of cover traffic from captures",
     load: () => import("./learn.ts"),
   },
+  "pt": {
+    summary: "the pluggable transport mimic, started by tor",
+    load: () => import("./pt.ts"),
+  },
   "server": {
     summary: "serve as the far end of tunnels in cover traffic",
     load: () => import("./server.ts"),

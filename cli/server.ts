@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import { UsageError } from "../base/mod.ts";
 import { loadModel } from "../models/mod.ts";
 import { parseAddress } from "../transports/doors/mod.ts";
-import { startServer } from "../transports/mimic/mod.ts";
+import { alpnOf, startServer } from "../transports/mimic/mod.ts";
 import { note, print } from "./output.ts";
 import { untilSignal } from "./signals.ts";
 
@@ -60,11 +60,6 @@ export function command(): Command {
     .option("--unsafe-logging", "say it with the addresses of clients and destinations")
     .option("--json", "print the line within a JSON object")
     .action(run);
-}
-
-/** What servers of a protocol negotiate inside TLS. */
-function alpnOf(protocol: string): string[] | undefined {
-  return protocol === "https" ? ["http/1.1"] : undefined;
 }
 
 async function run(options: Options): Promise<void> {

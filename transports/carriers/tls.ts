@@ -228,6 +228,11 @@ export interface TlsClientOptions {
   readonly timeout?: number;
   /** Local address to bind, if any. */
   readonly localAddress?: string;
+  /**
+   * Opens the TCP connection in our place, perhaps through a proxy: resolves with a connected socket that
+   * allows half-open connections, sends without delay, and from which nothing has been read.
+   */
+  readonly open?: () => Promise<net.Socket>;
 }
 
 /**
@@ -240,27 +245,20 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
   const { hostname, port, pin } = options;
   const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
   return new Promise((resolve, reject) => {
-    const raw = net.connect({
-      host: hostname,
-      port,
-      noDelay: true,
-      allowHalfOpen: true,
-      ...(options.localAddress === undefined ? {} : { localAddress: options.localAddress }),
-    });
+    let raw: net.Socket | undefined;
     let settled = false;
     const fail = (error: Error) => {
       if (settled) return;
       settled = true;
       clearTimeout(deadline);
-      raw.destroy();
+      raw?.destroy();
       reject(error);
     };
     const deadline = setTimeout(
       () => fail(new ConnectError(address, "no answer in time")),
       options.timeout ?? 20_000,
     );
-    raw.once("error", (error) => fail(new ConnectError(address, socketReason(error), error)));
-    raw.once("connect", () => {
+    const connected = (raw: net.Socket) => {
       const socket = tls.connect({
         socket: raw,
         minVersion: "TLSv1.3",
@@ -285,7 +283,27 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
         socket.setNoDelay(true);
         resolve(new TlsConnection(raw, socket, "client", certificateDigest(der)));
       });
+    };
+    const failed = (error: unknown) => fail(new ConnectError(address, socketReason(error), error));
+    if (options.open !== undefined) {
+      options.open().then((opened) => {
+        if (settled) return void opened.destroy();
+        raw = opened;
+        raw.once("error", failed);
+        connected(raw);
+      }).catch(failed);
+      return;
+    }
+    const dialled = net.connect({
+      host: hostname,
+      port,
+      noDelay: true,
+      allowHalfOpen: true,
+      ...(options.localAddress === undefined ? {} : { localAddress: options.localAddress }),
     });
+    raw = dialled;
+    dialled.once("error", failed);
+    dialled.once("connect", () => connected(dialled));
   });
 }
 

@@ -1,6 +1,7 @@
 import { UserError } from "../../base/mod.ts";
 import { type Address, AddressError, formatAddress, parseAddress } from "../doors/mod.ts";
-import { formatSecret, parseSecret } from "./proof.ts";
+import type { Scheduling } from "../../playback/mod.ts";
+import { formatSecret, MAX_SESSIONS, parseSecret } from "./proof.ts";
 
 /** What a client must know of a server: a bridge line. */
 export interface ServerLine {
@@ -20,6 +21,10 @@ export interface ServerLine {
   readonly alpn?: readonly string[];
   /** Server name to ask for (SNI); none if absent. */
   readonly sni?: string;
+  /** Who decides when episodes start; the client's choice if absent. */
+  readonly schedule?: Scheduling;
+  /** Model sessions at once, 1 to 16; the client's choice if absent. */
+  readonly sessions?: number;
 }
 
 /** A line that cannot be used. */
@@ -30,7 +35,33 @@ export class LineError extends UserError {
   }
 }
 
-const KEYS = ["cert", "secret", "model", "digest", "carrier", "alpn", "sni"];
+/** What a line may say besides the address, in the order in which it is written. */
+export const LINE_KEYS: readonly string[] = [
+  "cert",
+  "secret",
+  "model",
+  "digest",
+  "carrier",
+  "alpn",
+  "sni",
+  "schedule",
+  "sessions",
+];
+
+/** What a line says besides the address: keys and values, in their order. */
+export function lineArgs(line: ServerLine): Record<string, string> {
+  return {
+    cert: line.cert,
+    secret: formatSecret(line.secret),
+    model: line.model,
+    ...(line.digest === undefined ? {} : { digest: line.digest }),
+    carrier: line.carrier,
+    ...(line.alpn === undefined ? {} : { alpn: line.alpn.join(",") }),
+    ...(line.sni === undefined ? {} : { sni: line.sni }),
+    ...(line.schedule === undefined ? {} : { schedule: line.schedule }),
+    ...(line.sessions === undefined ? {} : { sessions: String(line.sessions) }),
+  };
+}
 
 /**
  * The line as one string: `mimic HOST:PORT cert=... secret=... model=... ...`.
@@ -49,15 +80,7 @@ const KEYS = ["cert", "secret", "model", "digest", "carrier", "alpn", "sni"];
  * ```
  */
 export function formatLine(line: ServerLine): string {
-  const parts = [
-    `cert=${line.cert}`,
-    `secret=${formatSecret(line.secret)}`,
-    `model=${line.model}`,
-    ...(line.digest === undefined ? [] : [`digest=${line.digest}`]),
-    `carrier=${line.carrier}`,
-    ...(line.alpn === undefined ? [] : [`alpn=${line.alpn.join(",")}`]),
-    ...(line.sni === undefined ? [] : [`sni=${line.sni}`]),
-  ];
+  const parts = Object.entries(lineArgs(line)).map(([key, value]) => `${key}=${value}`);
   return `mimic ${formatAddress(line.address)} ${parts.join(" ")}`;
 }
 
@@ -81,12 +104,21 @@ export function parseLine(text: string): ServerLine {
   for (const word of words) {
     const at = word.indexOf("=");
     const key = word.slice(0, at);
-    if (at < 1 || !KEYS.includes(key)) {
+    if (at < 1 || !LINE_KEYS.includes(key)) {
       throw new LineError(`${JSON.stringify(word.slice(0, 20))} is unknown`);
     }
     if (values.has(key)) throw new LineError(`${key}= is there twice`);
     values.set(key, word.slice(at + 1));
   }
+  return lineOf(address, values);
+}
+
+/**
+ * The line of an address and of `values` by their keys; keys that are none of a line's are ignored.
+ *
+ * @throws {LineError} naming the part at fault.
+ */
+export function lineOf(address: Address, values: ReadonlyMap<string, string>): ServerLine {
   const value = (key: string, shape: RegExp, what: string): string => {
     const found = values.get(key);
     if (found === undefined) throw new LineError(`${key}= is missing`);
@@ -111,5 +143,21 @@ export function parseLine(text: string): ServerLine {
     carrier: "tls",
     ...alpn,
     ...optional("sni", /^[a-zA-Z0-9._-]{1,253}$/, "a host name"),
+    ...optional("schedule", /^(?:strict|demand)$/, "strict or demand"),
+    ...(values.has("sessions") ? { sessions: sessionsOf(values.get("sessions")!) } : {}),
   };
+}
+
+/** What `sessions` may be, in words. */
+const RANGE = `a number from 1 to ${MAX_SESSIONS}`;
+
+/**
+ * Reads the number of model sessions played at once.
+ *
+ * @throws {LineError} if it is none.
+ */
+export function sessionsOf(text: string): number {
+  const sessions = /^\d{1,2}$/.test(text) ? Number(text) : 0;
+  if (sessions >= 1 && sessions <= MAX_SESSIONS) return sessions;
+  throw new LineError(`sessions= is not ${RANGE}`);
 }

@@ -1,4 +1,4 @@
-import { UserError, writeFileAtomically } from "../../base/mod.ts";
+import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CoverModel, PlanSource } from "../../models/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
 import { connectTls, listenTls, readIdentity, type TlsServer } from "../carriers/mod.ts";
@@ -18,7 +18,7 @@ import { formatLine, parseLine, type ServerLine } from "./line.ts";
 import { CertificateWatch } from "./renewal.ts";
 import { openServerState } from "./server_state.ts";
 import { TmClient } from "./tm_client.ts";
-import { TmServer } from "./tm_server.ts";
+import { TmServer, type TmServerOptions } from "./tm_server.ts";
 import { WireLogFile } from "./wire_log_file.ts";
 
 /** A model learned for another carrier than the one in use. */
@@ -32,9 +32,19 @@ export class CarrierMismatch extends UserError {
   }
 }
 
-function checkCarrier({ description }: CoverModel, insisted: boolean | undefined): void {
+/**
+ * Refuses a model that was learned for a carrier that looks different from ours, unless the user insists.
+ *
+ * @throws {CarrierMismatch} naming both.
+ */
+export function checkCarrier({ description }: CoverModel, insisted: boolean | undefined): void {
   const { carrier, name } = description;
   if (carrier !== "tls" && insisted !== true) throw new CarrierMismatch(name, carrier, "tls");
+}
+
+/** What servers of a protocol negotiate inside TLS. */
+export function alpnOf(protocol: string): string[] | undefined {
+  return protocol === "https" ? ["http/1.1"] : undefined;
 }
 
 /** A server that stands alone. */
@@ -53,6 +63,15 @@ export interface StandaloneServerOptions {
   readonly certificate?: { readonly cert: string; readonly key: string };
   /** The name in a self-made certificate, and in the line (SNI). */
   readonly name?: string;
+  /** What the line says of how clients are to play. */
+  readonly play?: Pick<ServerLine, "schedule" | "sessions">;
+  /** Connects streams in place of our own way to destinations. */
+  readonly connect?: TmServerOptions["connect"];
+  /**
+   * How to choose where to listen and what to advertise, in messages; the options of `deno task server` if
+   * absent. Without the latter nobody is told that the line has no address to connect to.
+   */
+  readonly ways?: { readonly listen: string; readonly advertise?: string };
   /** Application protocols; none are negotiated if absent. */
   readonly alpn?: readonly string[];
   /** The operator's decoy; the built-in one if absent. */
@@ -73,6 +92,8 @@ export interface StandaloneServerOptions {
 export interface StandaloneServer {
   /** What a client needs, for the first user; also in the file `line` of the state folder. */
   readonly line: string;
+  /** The same in its parts. */
+  readonly parts: ServerLine;
   /** Where it listens. */
   readonly address: Address;
   /** The server itself. */
@@ -90,6 +111,8 @@ export interface StandaloneServer {
  */
 export async function startServer(options: StandaloneServerOptions): Promise<StandaloneServer> {
   const { alpn, certificate, decoy: foreign, models, name, onNote } = options;
+  const ways: StandaloneServerOptions["ways"] & object = options.ways ??
+    { listen: "--listen", advertise: "--advertise" };
   for (const model of models) checkCarrier(model, options.insistOnCarrier);
   const state = await openServerState(options.state, {
     ...(certificate === undefined
@@ -104,6 +127,7 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     models,
     decoy,
     destinations: { allowPrivate: options.allowPrivate ?? false },
+    ...(options.connect === undefined ? {} : { connect: options.connect }),
     ...(log === undefined ? {} : { onWire: log.add }),
     ...(onNote === undefined ? {} : { onNote }),
     unsafeNotes: options.unsafeNotes ?? false,
@@ -119,6 +143,9 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
   } catch (error) {
     log?.close();
     await decoy.close();
+    if (error instanceof ListenError) {
+      throw new ListenError(formatAddress(options.listen), ways.listen, error.cause);
+    }
     throw error;
   }
   const address = { host: carrier.hostname, port: carrier.port };
@@ -131,6 +158,7 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     carrier: "tls",
     ...(alpn === undefined ? {} : { alpn }),
     ...(name === undefined ? {} : { sni: name }),
+    ...options.play,
   };
   const text = formatLine(line);
   const onWarning = options.onWarning ?? (() => {});
@@ -138,9 +166,10 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
   if (before !== undefined && before.cert !== line.cert) {
     onWarning("the key is another than at the last start: users need their new line");
   }
-  if (options.advertise === undefined && ["0.0.0.0", "::"].includes(address.host)) {
+  const anywhere = ["0.0.0.0", "::"].includes(address.host);
+  if (options.advertise === undefined && ways.advertise !== undefined && anywhere) {
     onWarning(
-      `the line says ${address.host}, which is no address to connect to: give yours with --advertise`,
+      `the line says ${address.host}, which is no address to connect to: give yours with ${ways.advertise}`,
     );
   }
   const watch = new CertificateWatch({
@@ -157,6 +186,7 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
   await writeFileAtomically(`${options.state}/line`, `${text}\n`, { mode: 0o600 });
   return {
     line: text,
+    parts: line,
     address,
     server,
     watch,
@@ -206,9 +236,9 @@ export interface StandaloneClientOptions {
   readonly http?: Address;
   /** Forwarding doors. */
   readonly forwards?: readonly Forward[];
-  /** Who decides when episodes start. */
+  /** Who decides when episodes start; as the line says, or the model alone, if absent. */
   readonly schedule?: Scheduling;
-  /** Model sessions at once, 1 to 16. */
+  /** Model sessions at once, 1 to 16; as the line says, or one, if absent. */
   readonly sessions?: number;
   /** How plans reach the server; embedded where the line names another model. */
   readonly form?: PlanForm;
@@ -240,7 +270,9 @@ export interface StandaloneClient {
  * @throws {UserError} with one line: a port in use, the server unreachable, the wrong key or secret.
  */
 export async function startClient(options: StandaloneClientOptions): Promise<StandaloneClient> {
-  const { attempts, line, model, onNote, plans, schedule, seed } = options;
+  const { attempts, line, model, onNote, plans, seed } = options;
+  const schedule = options.schedule ?? line.schedule;
+  const sessions = options.sessions ?? line.sessions;
   checkCarrier(model, options.insistOnCarrier);
   const address = options.connect ?? line.address;
   const sameModel = line.digest !== undefined && model.description.digest.startsWith(line.digest);
@@ -258,7 +290,7 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
       }),
     model,
     seed,
-    ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
+    ...(sessions === undefined ? {} : { sessions }),
     form: options.form ?? (sameModel ? "derived" : "embedded"),
     ...(plans === undefined ? {} : { plans }),
     ...(schedule === undefined ? {} : { schedule }),

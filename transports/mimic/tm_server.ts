@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { SystemClock } from "../../playback/mod.ts";
 import {
   type Clock,
@@ -57,6 +58,13 @@ export interface TmServerOptions {
   readonly decoy: Decoy;
   /** Which destinations are allowed. */
   readonly destinations?: DestinationOptions;
+  /**
+   * Connects a stream, instead of by {@linkcode destinations}, to where it asks to go. `client` is the peer of
+   * the cover connection that began its tunnel. The socket comes paused and allows half-open connections.
+   *
+   * @throws {DestinationError} with the code for the stream.
+   */
+  readonly connect?: (destination: Address, client: Address) => Promise<Socket>;
   /** What clients may ask for. */
   readonly policy?: Policy;
   /** What each user may hold. */
@@ -77,6 +85,8 @@ export interface TmServerOptions {
 
 interface Tunnel {
   readonly user: number;
+  /** The peer of the connection that began it. */
+  readonly client: Address;
   /** The key of its tokens and seals. */
   readonly resumeKey: Uint8Array;
   readonly tunnel: ReliableTunnel;
@@ -226,6 +236,7 @@ export class TmServer {
     });
     const tunnel: Tunnel = {
       user: hello.user,
+      client: { host: connection.remoteAddress, port: connection.remotePort },
       resumeKey,
       tunnel: reliable,
       expiry: undefined,
@@ -308,7 +319,10 @@ export class TmServer {
     }
     let socket;
     try {
-      socket = await connectDestination(stream.destination, this.#options.destinations);
+      const { connect, destinations } = this.#options;
+      socket = connect === undefined
+        ? await connectDestination(stream.destination, destinations)
+        : await connect(stream.destination, tunnel.client);
     } catch (error) {
       const code = error instanceof DestinationError ? error.code : STREAM_CODES.failed;
       stream.refuse(code);

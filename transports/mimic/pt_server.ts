@@ -1,0 +1,227 @@
+import { join } from "node:path";
+import type { Socket } from "node:net";
+import { writeFileAtomically } from "../../base/mod.ts";
+import { type CoverModel, loadModel } from "../../models/mod.ts";
+import { STREAM_CODES } from "../../playback/mod.ts";
+import { type Address, AddressError, formatAddress, parseAddress } from "../doors/mod.ts";
+import {
+  ArgumentError,
+  encodeClientArgs,
+  MAX_ARGS_BYTES,
+  oneArg,
+  plainAddress,
+  reasonOf,
+  type ServerContext,
+  type ServerTransport,
+  socksReplyOf,
+  type TransportArgs,
+} from "../pt/mod.ts";
+import { DestinationError } from "./destinations.ts";
+import { lineArgs, type ServerLine, sessionsOf } from "./line.ts";
+import { isOrPort } from "./pt_orport.ts";
+import { alpnOf, startServer } from "./standalone.ts";
+
+/** What `ServerTransportOptions mimic` may name. */
+const OPTIONS = [
+  "model",
+  "carrier",
+  "cert",
+  "key",
+  "name",
+  "alpn",
+  "decoy",
+  "advertise",
+  "schedule",
+  "sessions",
+];
+
+/** Where it listens if neither tor nor its operator chooses. */
+const ANYWHERE: Address = { host: "0.0.0.0", port: 0 };
+
+interface Settings {
+  readonly models: [CoverModel, ...CoverModel[]];
+  readonly insistOnCarrier: boolean;
+  readonly certificate?: { readonly cert: string; readonly key: string };
+  readonly name?: string;
+  readonly alpn?: readonly string[];
+  readonly decoy?: Address;
+  readonly advertise?: Address;
+  readonly play: Pick<ServerLine, "schedule" | "sessions">;
+}
+
+/** Reads the options of the torrc. Values of `model` are separated by commas or repeated. */
+async function settingsIn(options: TransportArgs): Promise<Settings> {
+  for (const key of options.keys()) {
+    if (!OPTIONS.includes(key)) {
+      throw new ArgumentError(
+        `ServerTransportOptions: ${JSON.stringify(key)} is unknown: use ${OPTIONS.join(", ")}`,
+      );
+    }
+  }
+  const one = (key: string) => oneArg(options, key);
+  const address = (key: string) => {
+    const text = one(key);
+    try {
+      return text === undefined ? {} : { [key]: parseAddress(text, `${key}=`) };
+    } catch (error) {
+      if (error instanceof AddressError) throw new ArgumentError(error.message, { cause: error });
+      throw error;
+    }
+  };
+  const [cert, key, name, schedule, sessions] = ["cert", "key", "name", "schedule", "sessions"]
+    .map(one);
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new ArgumentError("ServerTransportOptions: cert= and key= go together");
+  }
+  if (schedule !== undefined && schedule !== "strict" && schedule !== "demand") {
+    throw new ArgumentError("ServerTransportOptions: schedule= is strict or demand");
+  }
+  const names = (options.get("model") ?? ["https"]).flatMap((value) => value.split(","));
+  const [first, ...others] = await Promise.all(names.map(loadModel));
+  const alpn = one("alpn")?.split(",").filter((item) => item !== "") ??
+    alpnOf(first!.description.protocol);
+  return {
+    models: [first!, ...others],
+    insistOnCarrier: one("carrier") === "tls",
+    ...(cert === undefined || key === undefined ? {} : { certificate: { cert, key } }),
+    ...(name === undefined ? {} : { name }),
+    ...(alpn === undefined || alpn.length === 0 ? {} : { alpn }),
+    ...address("decoy"),
+    ...address("advertise"),
+    play: {
+      ...(schedule === undefined ? {} : { schedule }),
+      ...(sessions === undefined ? {} : { sessions: sessionsOf(sessions) }),
+    },
+  };
+}
+
+/**
+ * Writes the bridge line of a torrc into the state folder, as complete as it is known here: tor's fingerprint
+ * is beside the folder where tor keeps our state, if we may read it.
+ */
+async function writeBridgeLine(file: string, stateFolder: string, line: ServerLine): Promise<void> {
+  const { host, port } = line.address;
+  const known = host !== "0.0.0.0" && host !== "::";
+  const address = known ? formatAddress(line.address) : `ADDRESS:${port}`;
+  const fingerprint = await torFingerprint(stateFolder) ?? "FINGERPRINT";
+  const args = Object.entries(lineArgs(line)).map(([key, value]) => `${key}=${value}`).join(" ");
+  const missing = [
+    ...(known ? [] : ["# Replace ADDRESS by the address that clients reach this machine at.\n"]),
+    ...(fingerprint === "FINGERPRINT"
+      ? ["# Replace FINGERPRINT by the one in the file fingerprint of tor's DataDirectory.\n"]
+      : []),
+  ].join("");
+  const text = `${missing}Bridge mimic ${address} ${fingerprint} ${args}\n`;
+  await writeFileAtomically(file, text, { mode: 0o600 });
+}
+
+/** The fingerprint of the tor that runs us: state folders are `DataDirectory/pt_state/`. */
+async function torFingerprint(stateFolder: string): Promise<string | undefined> {
+  try {
+    const text = await Deno.readTextFile(join(stateFolder, "..", "fingerprint"));
+    return /\b[0-9A-F]{40}\b/.exec(text)?.[0];
+  } catch {
+    // Not there, or not for us to read: the operator fills it in.
+    return undefined;
+  }
+}
+
+/** What the server transport may be told. */
+export interface MimicServerOptions {
+  /** Whether the log may name clients. */
+  readonly unsafeLogging?: boolean;
+}
+
+/**
+ * The server side of the transport `mimic`: keeps its keys in the folder `mimic` of tor's state folder
+ * (mode 0700), writes the bridge line there (`bridge_line`), and leads every stream to tor and to nothing
+ * else. Tor is told the address of the cover connection that began the stream's tunnel.
+ */
+export function mimicServer(options: MimicServerOptions = {}): ServerTransport {
+  return { start: (context) => start(context, options.unsafeLogging ?? false) };
+}
+
+async function start(context: ServerContext, unsafeNotes: boolean) {
+  const { insistOnCarrier, ...settings } = await settingsIn(context.options);
+  const folder = join(context.stateFolder, "mimic");
+  const toTor = new ToTor(context);
+  const running = await startServer({
+    ...settings,
+    listen: context.bindAddress ?? ANYWHERE,
+    insistOnCarrier,
+    state: folder,
+    connect: toTor.connect,
+    // Tor knows this machine's address, and puts it into the line where ours has none.
+    ways: { listen: "ServerTransportListenAddr" },
+    onNote: (text) => context.log("info", text),
+    onWarning: (text) => context.log("warning", text),
+    unsafeNotes,
+  });
+  const destroy = () => running.close();
+  try {
+    const args = lineArgs(running.parts);
+    const { length } = encodeClientArgs(args);
+    if (length > MAX_ARGS_BYTES) {
+      throw new ArgumentError(
+        `the bridge line's arguments have ${length} bytes and tor takes ${MAX_ARGS_BYTES}: choose a shorter name=`,
+      );
+    }
+    const file = join(folder, "bridge_line");
+    await writeBridgeLine(file, context.stateFolder, running.parts);
+    context.log("notice", `the bridge line is in ${file}`);
+    const stop = async () => {
+      await toTor.drain();
+      await destroy();
+    };
+    return { address: running.address, args, stop, destroy };
+  } catch (error) {
+    await destroy();
+    throw error;
+  }
+}
+
+/** Connections to the bridge's tor. */
+class ToTor {
+  readonly #context: ServerContext;
+  readonly #open = new Set<Socket>();
+  readonly #drained = Promise.withResolvers<void>();
+  #draining = false;
+
+  constructor(context: ServerContext) {
+    this.#context = context;
+  }
+
+  /** Connects a stream; an arrow function, to be handed to a server. */
+  readonly connect = async (destination: Address, client: Address): Promise<Socket> => {
+    if (!isOrPort(destination)) {
+      throw new DestinationError(STREAM_CODES.forbidden, "only tor is served here");
+    }
+    if (this.#draining) throw new DestinationError(STREAM_CODES.forbidden, "the bridge ends");
+    try {
+      const socket = await this.#context.dialOrPort({
+        host: plainAddress(client.host),
+        port: client.port,
+      });
+      this.#open.add(socket);
+      socket.once("close", () => {
+        this.#open.delete(socket);
+        this.#look();
+      });
+      return socket;
+    } catch (error) {
+      this.#context.log("warning", `tor does not take a connection: ${reasonOf(error)}`);
+      throw new DestinationError(socksReplyOf(error), reasonOf(error));
+    }
+  };
+
+  /** Takes no more; resolves when the last one is over. Cover goes on until then, for it carries them. */
+  drain(): Promise<void> {
+    this.#draining = true;
+    this.#look();
+    return this.#drained.promise;
+  }
+
+  #look(): void {
+    if (this.#draining && this.#open.size === 0) this.#drained.resolve();
+  }
+}
