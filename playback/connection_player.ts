@@ -118,6 +118,8 @@ export class ConnectionPlayer implements CoverListener {
   #finSent = false;
   #received = 0;
   #progress = 0;
+  /** While bytes are taken in: when they came. */
+  #arrived: number | undefined;
   #queuedBefore = 0;
   #peerBefore = 0;
   #advancing = false;
@@ -177,17 +179,24 @@ export class ConnectionPlayer implements CoverListener {
   /** Takes what arrived; called by the connection. */
   onData(bytes: Uint8Array): void {
     if (this.#done) return;
-    const { clock, number, onPeerPrefix, stats, tunnel, unseal } = this.#options;
+    const { clock, stats } = this.#options;
     this.#received += bytes.length;
     stats.received += bytes.length;
-    this.#progress = clock.now();
+    this.#progress = this.#arrived = clock.now();
+    this.#take(bytes);
+    if (!this.#done) this.#advance(true);
+    this.#arrived = undefined;
+  }
+
+  #take(bytes: Uint8Array): void {
+    const { number, onPeerPrefix, tunnel, unseal } = this.#options;
     let rest = bytes;
     const missing = this.#peerPrefix.length - this.#peerPrefixTaken;
     if (missing > 0) {
       const head = rest.subarray(0, missing);
       this.#peerPrefix.set(head, this.#peerPrefixTaken);
       this.#peerPrefixTaken += head.length;
-      if (head.length < missing) return this.advance();
+      if (head.length < missing) return;
       if (onPeerPrefix !== undefined) {
         if (!onPeerPrefix(this.#peerPrefix)) {
           return this.abort("fin", new Error("the peer's proof is wrong"));
@@ -206,7 +215,6 @@ export class ConnectionPlayer implements CoverListener {
         return this.abort("rst", error);
       }
     }
-    this.#advance(true);
   }
 
   #takeHead(bytes: Uint8Array): void {
@@ -271,7 +279,8 @@ export class ConnectionPlayer implements CoverListener {
 
   /** Looks again at what is to be done: call it when the script has grown. */
   advance(): void {
-    this.#advance(false);
+    // While bytes are taken in, what they tell may come in pieces; then all is looked at once.
+    if (this.#arrived === undefined) this.#advance(false);
   }
 
   /** With `inTurn` what is due already is done before this returns, not in a turn of its own. */
@@ -299,7 +308,9 @@ export class ConnectionPlayer implements CoverListener {
     }
     if (message === undefined && script.close!.by !== this.#own) return;
     if (this.#waited) {
-      this.#trigger = Math.max(this.#trigger, clock.now() - (connection.reaction ?? 0));
+      // What it takes to make sense of the bytes, such as drawing the plan, is no thinking.
+      const now = this.#arrived ?? clock.now();
+      this.#trigger = Math.max(this.#trigger, now - (connection.reaction ?? 0));
     }
     this.#waited = false;
     const due = this.#trigger + (message ?? script.close!).time;

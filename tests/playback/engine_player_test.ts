@@ -391,3 +391,21 @@ Deno.test("what is due when its trigger arrives is sent before the arrival's tur
   far.close("rst");
   clock.run();
 });
+
+Deno.test("making sense of what arrived is no thinking", () => {
+  const clock = new VirtualClock();
+  const [near, far] = new VirtualNetwork(clock).connect();
+  const plan: ConnectionPlan = {
+    exchanges: [{
+      request: { type: "data", size: 100, time: 0 },
+      response: [{ type: "data", size: 200, time: 5 }],
+    }],
+    close: { by: "server", how: "fin", time: 0 },
+  };
+  const server = play(clock, far, "server", new Script(TLS_GRID, plan));
+  // The tunnel takes 3 ms over it.
+  server.tunnel.receive = () => clock.run(clock.now() + 3);
+  play(clock, near, "client", new Script(TLS_GRID, plan));
+  clock.run(1000);
+  assert.equal(server.log.events[0]!.time, 5);
+});
