@@ -5,7 +5,7 @@ import {
   SEED_FEATURES,
   seedFeatures,
 } from "../capture/mod.ts";
-import { largestGap } from "../report/largest_gap.ts";
+import { largestGap } from "../base/largest_gap.ts";
 import { readWireLog } from "./demo/nodes.ts";
 import { spreadOf } from "./metrics.ts";
 

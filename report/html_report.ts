@@ -1,5 +1,5 @@
 import { drawDistributions, drawRates, drawTimeline, KINDS, seriesStyle } from "./charts.ts";
-import { largestGap } from "./largest_gap.ts";
+import { largestGap } from "../base/largest_gap.ts";
 import { escapeHtml, formatBytes, formatLink, formatNumber, formatRate } from "./format.ts";
 import type {
   Confusion,

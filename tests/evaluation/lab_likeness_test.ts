@@ -8,7 +8,7 @@ import {
   play,
   playOverLab,
 } from "../../evaluation/mod.ts";
-import { largestGap } from "../../report/largest_gap.ts";
+import { largestGap } from "../../base/largest_gap.ts";
 import { missingFor } from "../../lab/needs.ts";
 
 const missing = await missingFor([]);

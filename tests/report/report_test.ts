@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { distribution } from "../../report/charts.ts";
-import { largestGap } from "../../report/largest_gap.ts";
+import { largestGap } from "../../base/largest_gap.ts";
 import { formatBytes, formatNumber, formatRate } from "../../report/format.ts";
 import { type DemoResult, renderReport, renderTable } from "../../report/mod.ts";
 import { fixture, rate } from "./fixture.ts";
