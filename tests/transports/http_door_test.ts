@@ -366,6 +366,19 @@ Deno.test("http: answers pass whole: interim, close-delimited, HEAD; torn ones a
   await origin.close();
 });
 
+Deno.test("http: a connection without a complete request is not kept for ever", async () => {
+  const origin = await scripted(whole);
+  const { open } = direct(origin.address);
+  const door = await listenHttp(LOOPBACK, open, new TurnBudget(), 30);
+  const get = "GET http://a.test/ HTTP/1.1\r\nHost: h\r\n\r\n";
+  assert.equal(status(await say(door.port, [], false)), 408);
+  assert.equal(status(await say(door.port, [get.slice(0, 30)], false)), 408);
+  // After an answer it is closed without a word.
+  assert.match(await say(door.port, [get], false), /^HTTP\/1.1 200 OK[^]*hello$/);
+  await door.close();
+  await origin.close();
+});
+
 Deno.test("http: bytes of any kind end in answers or a close, and the door lives on", async () => {
   const origin = await scripted(whole);
   const { open } = direct(origin.address);

@@ -32,8 +32,9 @@ interface Visit {
  * of its own with `Connection: close`; connections of the user's are kept alive. Node's server and client
  * do the parsing and the framing, so that what is passed on was understood: bodies are framed anew.
  *
- * Says 400 to what is not a request to a proxy, 405 to TRACE, 408 after a minute, 431 to heads over
- * 32 KiB, 501 to transfer codings other than chunked, 403, 502 and 504 for the tunnel's other end.
+ * Says 400 to what is not a request to a proxy, 405 to TRACE, 408 to a connection on which no complete
+ * header comes within `idleDeadline` milliseconds (a minute if absent), 431 to heads over 32 KiB, 501 to
+ * transfer codings other than chunked; 403, 502 and 504 for what the tunnel's other end reports.
  *
  * @throws {ListenError} if the address cannot be had.
  */
@@ -41,18 +42,19 @@ export function listenHttp(
   address: Address,
   open: OpenStream,
   budget: TurnBudget,
+  idleDeadline = IDLE_DEADLINE,
 ): Promise<Door> {
   const visits = new WeakMap<object, Visit>();
-  const server = http.createServer({ maxHeaderSize: MAX_HEAD, keepAliveTimeout: IDLE_DEADLINE });
+  const server = http.createServer({ maxHeaderSize: MAX_HEAD, keepAliveTimeout: idleDeadline });
   server.timeout = 0;
   server.requestTimeout = 0;
   server.headersTimeout = 0;
   // A client may end its side after the request and still wants the answer.
   Object.assign(server, { httpAllowHalfOpen: true });
 
-  const arm = (socket: Socket, visit: Visit) => {
+  const arm = (visit: Visit, idle: () => void) => {
     clearTimeout(visit.deadline);
-    visit.deadline = setTimeout(() => refuse(socket, visit, 408), IDLE_DEADLINE);
+    visit.deadline = setTimeout(idle, idleDeadline);
   };
   const serve = (request: IncomingMessage, answer: ServerResponse) => {
     const { socket } = request;
@@ -63,7 +65,8 @@ export function listenHttp(
     answer.once("close", () => {
       if (--visit.open > 0 || socket.destroyed) return;
       if (visit.over) hangUp(socket);
-      else arm(socket, visit);
+      // Not with a 408: the client might take it for the answer to what it is about to ask.
+      else arm(visit, () => socket.destroySoon());
     });
     const fail = forward(request, answer, open, budget);
     visit.abandon = (status) => {
@@ -101,7 +104,7 @@ export function listenHttp(
       over: false,
     };
     visits.set(socket, visit);
-    arm(socket, visit);
+    arm(visit, () => refuse(socket, visit, 408));
     socket.once("close", () => clearTimeout(visit.deadline));
     server.emit("connection", socket);
     socket.resume();
