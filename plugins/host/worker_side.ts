@@ -1,4 +1,3 @@
-/// <reference lib="deno.worker" />
 import type { AttackOptions, AttackPlugin, LabelledSamples, SampleSet } from "../attack.ts";
 
 /** What the host asks of a worker. */
@@ -19,6 +18,12 @@ export type WorkerAnswer =
 /** How each of our own attacks is loaded, by name. */
 export type AttackTable = Readonly<Record<string, () => Promise<{ default: AttackPlugin }>>>;
 
+/** The part of a worker's global scope that is used here. */
+interface WorkerScope {
+  onmessage: (event: MessageEvent<WorkerCall>) => void;
+  postMessage(answer: WorkerAnswer): void;
+}
+
 /** Serves one attack of `table` from inside a worker. */
 export function serveAttacks(table: AttackTable): void {
   let plugin: AttackPlugin | undefined;
@@ -34,7 +39,8 @@ export function serveAttacks(table: AttackTable): void {
       ? await plugin.train(call.samples, call.options)
       : await plugin.classify(call.samples);
   };
-  self.onmessage = async (event: MessageEvent<WorkerCall>) => {
+  const scope = self as unknown as WorkerScope;
+  scope.onmessage = async (event) => {
     let answer: WorkerAnswer;
     try {
       answer = { ok: true, value: await run(event.data) };
@@ -42,6 +48,6 @@ export function serveAttacks(table: AttackTable): void {
       const message = error instanceof Error ? error.message : String(error);
       answer = { ok: false, message };
     }
-    self.postMessage(answer);
+    scope.postMessage(answer);
   };
 }
