@@ -13,8 +13,8 @@ import {
   selectSamples,
   shippedSamples,
 } from "../evaluation/mod.ts";
-import Table from "cli-table3";
-import { Command } from "commander";
+import { Table } from "../base/table.ts";
+import { Command } from "./command_line.ts";
 import { print, printJson, progress } from "./output.ts";
 
 const collect = (value: string, before: string[] = []) => [...before, value];

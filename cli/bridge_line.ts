@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError } from "./command_line.ts";
 import { UsageError } from "../base/mod.ts";
 import { parseAddress } from "../transports/doors/mod.ts";
 import { readLines } from "../transports/mimic/mod.ts";

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command } from "./command_line.ts";
 import { build } from "../packaging/build.ts";
 import { INSTALLED } from "./installed.ts";
 import { print } from "./output.ts";

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "./command_line.ts";
 import { createHash, randomBytes } from "node:crypto";
 import { UsageError, UserError } from "../base/mod.ts";
 import { loadModelText, modelFromFile, PlansAhead } from "../models/mod.ts";

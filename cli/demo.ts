@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command } from "./command_line.ts";
 import { UsageError, writeFileAtomically } from "../base/mod.ts";
 import {
   DEMO_MODELS,

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command } from "./command_line.ts";
 import { UserError } from "../base/mod.ts";
 import { formatSecret, newSecret } from "../transports/mimic/mod.ts";
 import { print } from "./output.ts";

@@ -1,5 +1,5 @@
-import Table from "cli-table3";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Table } from "../base/table.ts";
+import { Command, InvalidArgumentError, Option } from "./command_line.ts";
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { UsageError } from "../base/mod.ts";

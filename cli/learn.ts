@@ -1,5 +1,5 @@
-import Table from "cli-table3";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Table } from "../base/table.ts";
+import { Command, InvalidArgumentError, Option } from "./command_line.ts";
 import { UsageError, UserError, writeFileAtomically } from "../base/mod.ts";
 import {
   LEARNABLE_PROTOCOLS,

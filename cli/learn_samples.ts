@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { Command } from "commander";
+import { Command } from "./command_line.ts";
 import { writeFileAtomically } from "../base/mod.ts";
 import { LEARNED_RUNS } from "../evaluation/sample_roles.ts";
 import { LEARNABLE_PROTOCOLS, LEARNERS, learnFromCaptures } from "../models/learn/mod.ts";

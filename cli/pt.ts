@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command } from "./command_line.ts";
 import { UserError } from "../base/mod.ts";
 import { loadModel, loadModelText } from "../models/mod.ts";
 import { mimicClient, mimicServer } from "../transports/mimic/mod.ts";

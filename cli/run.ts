@@ -1,5 +1,5 @@
 import { UserError } from "../base/mod.ts";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError } from "./command_line.ts";
 import { note } from "./output.ts";
 
 /** Name of each command, what it does, and how to load it. */

@@ -1,4 +1,4 @@
-import { Command, Option } from "commander";
+import { Command, Option } from "./command_line.ts";
 import { UsageError } from "../base/mod.ts";
 import { loadModel } from "../models/mod.ts";
 import { parseAddress } from "../transports/doors/mod.ts";

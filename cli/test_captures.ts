@@ -1,5 +1,5 @@
-import { Command } from "commander";
-import Table from "cli-table3";
+import { Command } from "./command_line.ts";
+import { Table } from "../base/table.ts";
 import { UserError } from "../base/mod.ts";
 import { surveyCaptures, type SurveyRow } from "../capture/survey.ts";
 import { note, print, printJson, progress } from "./output.ts";

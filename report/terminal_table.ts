@@ -1,4 +1,4 @@
-import Table from "cli-table3";
+import { Table } from "../base/table.ts";
 import type { DemoResult, Rate } from "./result.ts";
 import { formatBytes, formatLink, formatNumber, formatRate, plain } from "./format.ts";
 
