@@ -100,10 +100,14 @@ Deno.test({
       await events(`${folder}/server.jsonl`),
     ];
     const opened = (log: { what: string; connection: string }[]) =>
-      log.filter(({ what }) => what === "open").map(({ connection }) => connection).sort();
+      log.filter(({ what }) => what === "open").map(({ connection }) => connection);
+    // The client's end may cut one off before its proof has reached the server.
+    const unseen = opened(sent).filter((port) => !opened(seen).includes(port));
+    assert.deepEqual(unseen, opened(sent).slice(opened(sent).length - unseen.length));
+    assert.ok(unseen.length <= 2, `the server has not seen ${unseen}`);
     assert.deepEqual(
-      opened(sent),
-      opened(seen),
+      opened(seen).sort(),
+      opened(sent).filter((port) => !unseen.includes(port)).sort(),
       "both ends name a connection by the client's port",
     );
     for (const { what, size, control, data, padding } of [...sent, ...seen]) {
