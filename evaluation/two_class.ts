@@ -39,7 +39,7 @@ export interface TwoClassFigure {
 export interface CoverAgainstReal extends TwoClassFigure {
   /**
    * The floor: real captures against other real captures, the same attack and folds. Above one half it
-   * measures how much captures differ anyway. Undefined with fewer than four real captures.
+   * measures how much captures differ anyway. Undefined with fewer than three real captures.
    */
   readonly floor: TwoClassFigure | undefined;
 }
@@ -58,7 +58,7 @@ export async function coverAgainstReal(options: TwoClassOptions): Promise<CoverA
     options,
   );
   const captures = [...new Set(options.real.groups)].sort((a, b) => a - b);
-  if (captures.length < 4) return { ...figure, floor: undefined };
+  if (captures.length < 3) return { ...figure, floor: undefined };
   const draws = new Draws(options.seed);
   const floors: TwoClassFigure[] = [];
   for (let halving = 0; halving < HALVINGS; halving++) {

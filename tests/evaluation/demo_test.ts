@@ -61,9 +61,9 @@ Deno.test("a transfer that is tampered with is noticed", async () => {
 
 Deno.test("attacks get no run that a shipped model was learned from", () => {
   const captures = [1, 2, 3, 4].map((run) => `samples/ssh/run-${run}.pcap.gz`);
-  assert.deepEqual(captures.map(isLearned), [true, true, false, false]);
+  assert.deepEqual(captures.map(isLearned), [true, true, true, false]);
   assert.deepEqual(samplesForAttacks([{ label: "ssh", captures }]), [
-    { label: "ssh", captures: captures.slice(2) },
+    { label: "ssh", captures: captures.slice(3) },
   ]);
   assert.equal(isLearned("my-own.pcap"), false);
 });
