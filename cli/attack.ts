@@ -55,7 +55,10 @@ export function command(): Command {
     .option("--handshake <include|exclude>", "whether the carrier's handshake counts", "exclude")
     .option("--set <name=value>", "a parameter of the attack, such as k=5; repeatable", collect)
     .option("--folds <n>", "folds of the cross-validation")
-    .option("--auc", "also train a random forest to tell each cover from what it claims to be")
+    .option(
+      "--auc",
+      "also train a random forest (with its own --set, if it is the plugin) to tell each cover from what it claims to be",
+    )
     .option("--integrity <sha256-digest>", "refuse a plugin whose source has another digest")
     .option("--seed <n>", "seed of splits and draws", "1")
     .option("--json", "print one JSON object")
@@ -98,7 +101,7 @@ export function command(): Command {
           ? await areasOf(
             await read(realCaptures, "messages"),
             await read(coverCaptures, "messages"),
-            seed,
+            { seed, parameters: options.plugin === "random-forest" ? parameters : {} },
             (done, total) => bar.update(done, total, "cover against real"),
           )
           : {};
@@ -145,7 +148,7 @@ async function readsOf(attack: RunningAttack): Promise<RunningAttack["reads"]> {
 async function areasOf(
   real: ReadSamples,
   cover: ReadSamples,
-  seed: number,
+  how: { readonly seed: number; readonly parameters: Readonly<Record<string, number>> },
   onProgress: (done: number, total: number) => void,
 ): Promise<Record<string, CoverAgainstReal>> {
   const program = await loadAttack("random-forest");
@@ -156,7 +159,7 @@ async function areasOf(
     const claimed = real.samples.labelNames.indexOf(label);
     areas[label] = await coverAgainstReal({
       program,
-      seed,
+      ...how,
       real: selectSamples(
         real.samples,
         indicesWhere(real.samples, (i) => claimed < 0 || real.samples.labels[i] === claimed),

@@ -26,14 +26,18 @@ function quantile(sorted: Float64Array, share: number): number {
 /**
  * What the stronger attacker looks at: the samples' own features, then counts, sums and quantiles of
  * message sizes by direction and of gaps, then signed sizes and gaps (milliseconds) of the first twenty
- * messages. What is not there is 0 for a size and -1 for a gap or a quantile.
+ * messages. What is not there is 0 for a size and -1 for a gap or a quantile. With `clock` (milliseconds)
+ * above 0, times are read to that only, as by an attacker whose network jitters by as much.
  */
-export function messageRows(samples: SampleSet): Rows {
+export function messageRows(samples: SampleSet, clock = 0): Rows {
+  const read = (time: number) => clock > 0 ? clock * Math.round(time / clock) : time;
+  const duration = samples.featureNames.indexOf("duration");
   const own = samples.featureNames.length;
   const width = own + messageColumnNames().length;
   const values = new Float64Array(samples.count * width);
   for (let i = 0; i < samples.count; i++) {
     values.set(samples.features.subarray(i * own, (i + 1) * own), i * width);
+    if (duration >= 0) values[i * width + duration] = read(values[i * width + duration]!);
     const sizes = samples.sizes.subarray(samples.offsets[i]!, samples.offsets[i + 1]!);
     const times = samples.times.subarray(samples.offsets[i]!, samples.offsets[i + 1]!);
     let at = i * width + own;
@@ -53,21 +57,21 @@ export function messageRows(samples: SampleSet): Rows {
     const gaps = new Float64Array(Math.max(0, times.length - 1));
     let turns = 0;
     for (let m = 1; m < times.length; m++) {
-      gaps[m - 1] = times[m]! - times[m - 1]!;
+      gaps[m - 1] = read(times[m]! - times[m - 1]!);
       if (Math.sign(sizes[m]!) !== Math.sign(sizes[m - 1]!)) turns++;
     }
     const sorted = gaps.slice().sort();
     values[at++] = sizes.length;
     values[at++] = turns;
-    values[at++] = (times.at(-1) ?? 0) - (times[0] ?? 0);
+    values[at++] = read((times.at(-1) ?? 0) - (times[0] ?? 0));
     values[at++] = gaps.length === 0
       ? -1
-      : gaps.reduce((total, gap) => total + gap, 0) / gaps.length;
+      : read(gaps.reduce((total, gap) => total + gap, 0) / gaps.length);
     values[at++] = sorted.at(-1) ?? -1;
     for (const share of QUANTILES) values[at++] = quantile(sorted, share);
     for (let m = 0; m < FIRST; m++) {
       values[at++] = sizes[m] ?? 0;
-      values[at++] = gaps[m - 1] ?? (m === 0 && times.length > 0 ? times[0]! : -1);
+      values[at++] = gaps[m - 1] ?? (m === 0 && times.length > 0 ? read(times[0]!) : -1);
     }
   }
   return { count: samples.count, width, values };

@@ -12,9 +12,11 @@ const PARAMETERS = {
   leaf: { default: 1, min: 1, max: 1e6, integer: true },
   /** Samples whose likeliest class has a smaller share of the votes are unknown. */
   unknown: { default: 0, min: 0, max: 1 },
+  /** Milliseconds to which times are read; 0 takes them as they were recorded. */
+  clock: { default: 0, min: 0, max: 60_000 },
 } as const;
 
-let trained: { forest: RandomForest; classes: number; unknown: number } | undefined;
+let trained: { forest: RandomForest; classes: number; unknown: number; clock: number } | undefined;
 
 /**
  * A stronger attacker than the seed's: a random forest over the features and over sizes and times of
@@ -26,8 +28,8 @@ const randomForest: AttackPlugin = {
   reads: "messages",
 
   train(samples: LabelledSamples, options: AttackOptions) {
-    const { trees, tries, leaf, unknown } = readParameters(PARAMETERS, options.parameters);
-    const rows = messageRows(samples);
+    const { trees, tries, leaf, unknown, clock } = readParameters(PARAMETERS, options.parameters);
+    const rows = messageRows(samples, clock);
     const classes = samples.labelNames.length;
     const forest = RandomForest.grow(rows, samples.labels, classes, {
       trees,
@@ -35,7 +37,7 @@ const randomForest: AttackPlugin = {
       seed: options.seed,
       ...(tries > 0 ? { tries } : {}),
     });
-    trained = { forest, classes, unknown };
+    trained = { forest, classes, unknown, clock };
     return {
       trees,
       columns: rows.width,
@@ -46,8 +48,8 @@ const randomForest: AttackPlugin = {
 
   classify(samples: SampleSet) {
     if (trained === undefined) throw new Error("classify was called before train");
-    const { forest, classes, unknown } = trained;
-    const shares = forest.shares(messageRows(samples));
+    const { forest, classes, unknown, clock } = trained;
+    const shares = forest.shares(messageRows(samples, clock));
     const labels = new Int32Array(samples.count);
     const confidence = new Float64Array(samples.count);
     const anomaly = new Float64Array(samples.count);

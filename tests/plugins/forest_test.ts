@@ -104,6 +104,24 @@ Deno.test("message columns have the names that they are told to have", () => {
   assert.equal(value("gap4"), -1);
 });
 
+Deno.test("a coarse clock reads times only so far, and sizes as before", () => {
+  const samples = makeSamples([{
+    name: "a",
+    centre: [1, 2],
+    width: 0,
+    captures: 1,
+    each: 1,
+    messages: [100, -1000, -500, 50],
+  }], 1);
+  const names = ["one", "two", ...messageColumnNames()];
+  const value = (clock: number, name: string) =>
+    messageRows(samples, clock).values[names.indexOf(name)];
+  assert.equal(value(300, "gap1"), 900, "1000 ms read to 300 ms");
+  assert.equal(value(300, "meanGap"), 900);
+  assert.equal(value(10_000, "duration"), 0);
+  assert.equal(value(300, "size1"), value(0, "size1"));
+});
+
 Deno.test("the random forest tells classes by their messages alone", async () => {
   const classes = [[100, -1000, 50, -3000], [100, -1000, 70, -3000]].map((messages, i) => ({
     name: `c${i}`,
