@@ -36,8 +36,13 @@ export const ANSWER_LENGTH = 16;
 
 /** Sessions that one tunnel may play at once. */
 export const MAX_SESSIONS = 16;
-/** How far a session's serial numbers may run ahead of the highest that was redeemed. */
-export const TOKEN_WINDOW = 32;
+/**
+ * How far a session's serial numbers may run ahead of the highest that was redeemed. Not only few: browsers
+ * open connections ahead of need, and while such a one keeps silent for seconds dozens may overtake it.
+ */
+export const TOKEN_WINDOW = 128;
+/** How far behind the highest that was redeemed a token is still expected. */
+export const TOKEN_BEHIND = 256;
 
 /** How many connections of a session that has not begun are expected. */
 const FIRST_WINDOW = 8;
@@ -267,7 +272,7 @@ export interface RedeemedToken<Tunnel> {
   readonly answer: Uint8Array;
 }
 
-interface Expected<Tunnel> extends RedeemedToken<Tunnel> {
+interface Expected<Tunnel> extends Omit<RedeemedToken<Tunnel>, "answer"> {
   readonly token: Uint8Array;
 }
 
@@ -350,15 +355,18 @@ export class TokenBook<Tunnel extends object> {
     if (expected === undefined) return undefined;
     if (!timingSafeEqual(bytes.subarray(0, TOKEN_LENGTH), expected.token)) return undefined;
     const { tunnel, session, serial } = expected;
-    this.#used(tunnel, this.#shelves.get(tunnel)!, session, serial);
-    return expected;
+    const shelf = this.#shelves.get(tunnel)!;
+    this.#used(tunnel, shelf, session, serial);
+    const name = connectionName(session, serial);
+    const answer = mac(shelf.resumeKey, "server token", shelf.certificateDigest, name);
+    return { tunnel, session, serial, answer };
   }
 
   #used(tunnel: Tunnel, shelf: Shelf, session: number, serial: number): void {
     const tokens = this.#expect(tunnel, shelf, session, serial + 1 + TOKEN_WINDOW);
     // A connection that died on its way leaves its token behind: forget those far behind.
     for (const [old, name] of tokens.out) {
-      if (old > serial - TOKEN_WINDOW && old !== serial) {
+      if (old > serial - TOKEN_BEHIND && old !== serial) {
         if (old > serial) break;
         continue;
       }
@@ -394,9 +402,14 @@ export class TokenBook<Tunnel extends object> {
   /** Makes a token and returns its name. */
   #issue(tunnel: Tunnel, shelf: Shelf, session: number, serial: number): string {
     const { resumeKey, certificateDigest } = shelf;
-    const { first, answer } = tokenProof(resumeKey, certificateDigest, session, serial);
-    const name = nameOf(first);
-    this.#expected.set(name, { tunnel, session, serial, answer, token: first });
+    const token = mac(
+      resumeKey,
+      "client token",
+      certificateDigest,
+      connectionName(session, serial),
+    );
+    const name = nameOf(token);
+    this.#expected.set(name, { tunnel, session, serial, token });
     return name;
   }
 
