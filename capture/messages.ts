@@ -10,6 +10,27 @@ export const IDLE_GAP = 500;
 export interface MessageOptions extends HandshakeOption {
   /** Milliseconds of silence that end a message. Default: the greater of 500 and two round trips. */
   readonly idleGap?: number;
+  /**
+   * `split` also ends a message at shorter pauses that the network did not make: longer than half a round
+   * trip (and 10 ms), while the sender had put fewer bytes on the wire than a first window holds. A write
+   * that Nagle's algorithm held back shows so, and an application that said one thing, and then another.
+   * `kept` unless told.
+   */
+  readonly pauses?: "kept" | "split";
+}
+
+/** Segments that every sender may have under way (RFC 6928): until then nothing but itself holds it up. */
+const FIRST_WINDOW = 10;
+
+/** Milliseconds below which a pause is the machine's, not the application's. */
+const LEAST_PAUSE = 10;
+
+/** When a message ends although the peer has not answered. */
+interface Silence {
+  /** Milliseconds after which it ends in any case. */
+  readonly idleGap: number;
+  /** Milliseconds after which it ends while it is smaller than `window`. */
+  readonly pause: number;
 }
 
 /** One side's rows in the order of its stream. */
@@ -69,12 +90,16 @@ export function messagesOf(connection: Connection, options: MessageOptions = {})
   const { segments, rtt } = connection;
   const roundTrip = (rtt.client ?? 0) + (rtt.server ?? 0);
   const idleGap = options.idleGap ?? Math.max(IDLE_GAP, 2 * roundTrip);
+  const silence: Silence = {
+    idleGap,
+    pause: options.pauses === "split" ? Math.max(LEAST_PAUSE, roundTrip / 2) : idleGap,
+  };
   const part = applicationPart(connection, options);
   const lanes = [laneOf(segments, 0), laneOf(segments, 1)] as const;
   const drafts: Draft[] = [];
   for (const side of SIDES) {
     const heard = part.from[peerOf(side)];
-    collect(connection, side, lanes[side], part.from[side], part.to[side], heard, idleGap, drafts);
+    collect(connection, side, lanes[side], part.from[side], part.to[side], heard, silence, drafts);
   }
   drafts.sort((a, b) => a.row - b.row);
   return finish(connection, drafts, lanes, part.from, part.to);
@@ -115,10 +140,12 @@ function collect(
   from: number,
   to: number,
   heard: number,
-  idleGap: number,
+  { idleGap, pause }: Silence,
   drafts: Draft[],
 ): void {
   const { segments } = connection;
+  let window = 0;
+  for (const row of lane.rows) window = Math.max(window, FIRST_WINDOW * segments.size[row]!);
   const records = new RecordCursor(connection, side, from, to);
   const piece: Piece = { offset: 0, size: 0, inside: false };
   let draft: Draft | undefined;
@@ -136,7 +163,7 @@ function collect(
     while (offset < stop) {
       records.piece(offset, stop, piece);
       const fresh = draft === undefined || (!piece.inside &&
-        (rowAcked > acked || rowTime - time > idleGap));
+        (rowAcked > acked || rowTime - time > (draft.size < window ? pause : idleGap)));
       if (fresh) {
         draft = {
           side,

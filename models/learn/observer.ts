@@ -89,7 +89,7 @@ export class Observer {
   /** Takes one connection; its messages are asked for only where they may be used. */
   add(
     connection: Connection,
-    messages: (connection: Connection) => readonly Message[] = messagesOf,
+    messages: (connection: Connection) => readonly Message[] = pausesApart,
   ): void {
     const counts = this.#capture;
     counts.connections++;
@@ -255,4 +255,9 @@ function pop(heap: Kept[]): Kept {
   }
   heap[at] = item;
   return top;
+}
+
+/** A message with a pause of its sender's own in it is played as two, the second after the pause. */
+function pausesApart(connection: Connection): readonly Message[] {
+  return messagesOf(connection, { pauses: "split" });
 }

@@ -51,6 +51,21 @@ Deno.test("silence longer than the idle gap ends a message", () => {
   assert.deepEqual(brief(assembleOne(far.packets)), [[0, 150], [0, 25]]);
 });
 
+Deno.test("a pause that the network did not make splits a message, if asked to", () => {
+  const split: MessageOptions = { ...ALL, pauses: "split" };
+  // The second write waits for the acknowledgement of the first, as Nagle's algorithm has it.
+  const held = new Talk().open(40).send(0, 100).wait(40).send(1, 444).wait(81).send(1, 44);
+  const connection = assembleOne(held.packets);
+  assert.deepEqual(brief(connection), [[0, 100], [1, 488]]);
+  assert.deepEqual(brief(connection, split), [[0, 100], [1, 444], [1, 44]]);
+  assert.equal(messagesOf(connection, split)[2]!.think, 81);
+  // A window that is full waits for acknowledgements too: that is the network's doing.
+  const full = new Talk().open(40).send(0, 100).wait(40);
+  for (let i = 0; i < 10; i++) full.send(1, 1448);
+  full.wait(40).send(1, 1448);
+  assert.deepEqual(brief(assembleOne(full.packets), split), [[0, 100], [1, 11 * 1448]]);
+});
+
 Deno.test("think times: round trips are subtracted, on the side that they belong to", () => {
   const talk = new Talk().open(40, 6).wait(10).send(0, 100); // the client thinks for 10
   talk.wait(40 + 25).send(1, 500).ack(0); // the server for 25
