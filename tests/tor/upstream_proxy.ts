@@ -1,0 +1,69 @@
+// A SOCKS 5 proxy that asks for a user (alice) and a password (secret), as an upstream proxy of Tor's does.
+// Argument: the port. A line on standard input resets every connection that it carries, and tells how many
+// those were; at the end of standard input it ends.
+import net from "node:net";
+
+const say = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
+const carried = new Set<net.Socket>();
+
+/** Takes exactly as many bytes as a step of the dialogue needs, from what has come. */
+function dialogue(socket: net.Socket, steps: Generator<number, void, Uint8Array>): void {
+  let held = new Uint8Array(0);
+  let want = steps.next();
+  const onData = (bytes: Uint8Array) => {
+    const joined = new Uint8Array(held.length + bytes.length);
+    joined.set(held);
+    joined.set(bytes, held.length);
+    held = joined;
+    while (!want.done && held.length >= (want.value as number)) {
+      const taken = held.slice(0, want.value as number);
+      held = held.slice(want.value as number);
+      want = steps.next(taken);
+    }
+    if (want.done) socket.removeListener("data", onData);
+  };
+  socket.on("data", onData);
+}
+
+function* serve(socket: net.Socket): Generator<number, void, Uint8Array> {
+  const answer = (...bytes: number[]) => socket.write(new Uint8Array(bytes));
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  const methods = yield (yield 2)[1]!;
+  if (!methods.includes(2)) return void socket.end(new Uint8Array([5, 255]));
+  answer(5, 2);
+  const user = text(yield (yield 2)[1]!);
+  const password = text(yield (yield 1)[0]!);
+  if (user !== "alice" || password !== "secret") return void socket.end(new Uint8Array([1, 1]));
+  answer(1, 0);
+  const request = yield 4;
+  if (request[3] !== 1) return void socket.end(new Uint8Array([5, 8, 0, 1, 0, 0, 0, 0, 0, 0]));
+  const host = (yield 4).join(".");
+  const port = yield 2;
+  const far = net.connect({ host, port: port[0]! << 8 | port[1]!, noDelay: true });
+  far.once("connect", () => {
+    answer(5, 0, 0, 1, 0, 0, 0, 0, 0, 0);
+    for (const one of [socket, far]) carried.add(one);
+    socket.pipe(far);
+    far.pipe(socket);
+    say("carrying");
+  });
+  for (const [one, other] of [[socket, far], [far, socket]] as const) {
+    one.once("close", () => {
+      carried.delete(one);
+      other.destroy();
+    });
+  }
+  far.on("error", () => {});
+}
+
+net.createServer({ noDelay: true }, (socket) => {
+  socket.on("error", () => {});
+  dialogue(socket, serve(socket));
+}).listen(Number(Deno.args[0]), "127.0.0.1", () => say("listening"));
+
+for await (const _ of Deno.stdin.readable) {
+  const cut = [...carried];
+  for (const socket of cut) socket.resetAndDestroy();
+  say(`cut ${cut.length / 2}`);
+}
+Deno.exit(0);
