@@ -1,7 +1,6 @@
 import { Command } from "./command_line.ts";
 import { UserError } from "../base/mod.ts";
-import { loadModel, loadModelText } from "../models/mod.ts";
-import { mimicClient, mimicServer } from "../transports/mimic/mod.ts";
+import type { MimicClient } from "../transports/mimic/pt_client.ts";
 import { runPluggableTransport } from "../transports/pt/mod.ts";
 
 interface Options {
@@ -27,6 +26,8 @@ export function command(): Command {
 /** The texts of model files, by the models' own names. */
 async function modelsIn(files: readonly string[]): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
+  if (files.length === 0) return texts;
+  const { loadModel, loadModelText } = await import("../models/mod.ts");
   for (const file of files) {
     const { name } = (await loadModel(file)).description;
     if (texts.has(name)) throw new UserError(`--model ${file}: another file holds ${name}, too`);
@@ -37,13 +38,28 @@ async function modelsIn(files: readonly string[]): Promise<Map<string, string>> 
 
 async function run(options: Options): Promise<void> {
   const unsafeLogging = options.unsafeLogging ?? false;
-  const client = mimicClient({ models: await modelsIn(options.model ?? []) });
+  const models = await modelsIn(options.model ?? []);
+  let client: Promise<MimicClient> | undefined;
   const code = await runPluggableTransport({
     implementation: { name: "trafficmimic", version: "0.1.0" },
-    client: { mimic: client.transport },
-    server: { mimic: mimicServer({ unsafeLogging }) },
+    client: {
+      // Tor waits for the method; what plays the cover is loaded when tor wants a connection.
+      mimic: async (connection) => {
+        client ??= import("../transports/mimic/pt_client.ts")
+          .then(({ mimicClient }) => mimicClient({ models }));
+        await (await client).handler(connection);
+      },
+    },
+    server: {
+      mimic: {
+        start: async (context) => {
+          const { mimicServer } = await import("../transports/mimic/pt_server.ts");
+          return await mimicServer({ unsafeLogging }).start(context);
+        },
+      },
+    },
     unsafeLogging,
   });
-  await client.close();
+  await (await client)?.close();
   Deno.exit(code);
 }

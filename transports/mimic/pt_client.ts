@@ -7,7 +7,7 @@ import {
   ArgumentError,
   type ClientConnection,
   type ClientContext,
-  type ClientTransport,
+  type ClientHandler,
   DeadlineError,
   DialError,
   oneArg,
@@ -37,8 +37,8 @@ export interface MimicClientOptions {
 
 /** The client transport, and what ends its tunnels. */
 export interface MimicClient {
-  /** For `runPluggableTransport`. */
-  readonly transport: ClientTransport;
+  /** Serves tor's connections; for `runPluggableTransport`. */
+  readonly handler: ClientHandler;
   /** Takes leave of all servers. */
   close(): Promise<void>;
 }
@@ -69,7 +69,7 @@ export function mimicClient(options: MimicClientOptions = {}): MimicClient {
     return tunnel;
   };
   return {
-    transport: async (connection) => {
+    handler: async (connection) => {
       const tunnel = await tunnelOf(connection);
       const stream = await tunnel.open(connection.signal);
       const onGone = () => stream.reset();

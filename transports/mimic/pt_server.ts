@@ -12,6 +12,7 @@ import {
   plainAddress,
   reasonOf,
   type ServerContext,
+  type ServerHandler,
   type ServerTransport,
   socksReplyOf,
   type TransportArgs,
@@ -126,6 +127,9 @@ async function torFingerprint(stateFolder: string): Promise<string | undefined> 
   }
 }
 
+/** A server transport that is started. */
+type StartedServer = Exclude<ServerTransport, ServerHandler>;
+
 /** What the server transport may be told. */
 export interface MimicServerOptions {
   /** Whether the log may name clients. */
@@ -137,7 +141,7 @@ export interface MimicServerOptions {
  * (mode 0700), writes the bridge line there (`bridge_line`), and leads every stream to tor and to nothing
  * else. Tor is told the address of the cover connection that began the stream's tunnel.
  */
-export function mimicServer(options: MimicServerOptions = {}): ServerTransport {
+export function mimicServer(options: MimicServerOptions = {}): StartedServer {
   return { start: (context) => start(context, options.unsafeLogging ?? false) };
 }
 
