@@ -5,7 +5,7 @@
  *
  * @module
  */
-import Table from "cli-table3";
+import { Table } from "../base/table.ts";
 import { randomBytes } from "node:crypto";
 import { compareCover, pairRecordings, play, playOverLab } from "../evaluation/mod.ts";
 import { demand } from "../lab/needs.ts";
