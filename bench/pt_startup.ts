@@ -1,14 +1,15 @@
 // The transport beside obfs4proxy, in one run, in turns: time from exec to `CMETHODS DONE` and memory when idle;
 // with --tor also the time that a tor client takes to bootstrap through each (needs root and tor).
 //
-//   deno run --no-prompt --allow-read --allow-write --allow-run --allow-env --allow-sys bench/pt_startup.ts [--tor] [RUNS]
+//   deno run --no-prompt --allow-read --allow-write --allow-run --allow-env --allow-sys bench/pt_startup.ts \
+//     [--tor] [--mimic=COMMAND] [RUNS]
 import { run } from "../lab/process.ts";
 import { ptCommand, textOf, TorNetwork } from "../tests/tor/tor_network.ts";
 
 const OBFS4 = "/usr/bin/obfs4proxy";
 const runs = Number(Deno.args.find((arg) => /^\d+$/.test(arg)) ?? 15);
 const commands: Record<string, string> = {
-  mimic: await ptCommand(),
+  mimic: Deno.args.find((arg) => arg.startsWith("--mimic="))?.slice(8) ?? await ptCommand(),
   obfs4: OBFS4,
 };
 const encoder = new TextEncoder();
@@ -110,8 +111,12 @@ if (Deno.args.includes("--tor")) {
         .find((line) => line.startsWith(`Bridge ${transport} `))!,
     );
   }
-  const times = bridges.map(() => ({ bootstrap: [] as number[], fetch: [] as number[] }));
-  const rounds = 5;
+  const times = bridges.map(() => ({
+    bootstrap: [] as number[],
+    fetch: [] as number[],
+    rss: [] as number[],
+  }));
+  const rounds = 4;
   for (let round = 0; round < rounds; round++) {
     for (const [i, { transport }] of bridges.entries()) {
       const client = await network.startClient(`client${round}-${i}`, {
@@ -125,14 +130,17 @@ if (Deno.args.includes("--tor")) {
       const began = performance.now();
       const { success } = await network.fetch(9100 + 10 * round + i, 1 << 20, 120);
       if (success) times[i]!.fetch.push(performance.now() - began);
+      const { pid } = client.program;
+      const [child] = (await run(["cat", `/proc/${pid}/task/${pid}/children`])).trim().split(" ");
+      times[i]!.rss.push((await memory(Number(child))).rss);
       await client.program.stop();
     }
   }
   for (const [i, { label }] of bridges.entries()) {
-    const { bootstrap, fetch } = times[i]!;
+    const { bootstrap, fetch, rss } = times[i]!;
     print(
       `${label}: bootstrap ${summary(bootstrap, "ms")}, then 1 MiB in ${summary(fetch, "ms")}, ` +
-        `${fetch.length} of ${rounds} whole`,
+        `${fetch.length} of ${rounds} whole; client transport then resident ${summary(rss, "MB")}`,
     );
   }
 }
