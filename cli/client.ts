@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from "./command_line.ts";
 import { createHash, randomBytes } from "node:crypto";
 import { UsageError, UserError } from "../base/mod.ts";
 import { loadModelText, modelFromFile, PlansAhead } from "../models/mod.ts";
+import { CARRIERS } from "../transports/carriers/mod.ts";
 import {
   formatAddress,
   type Forward,
@@ -20,7 +21,7 @@ interface Options {
   readonly http?: string;
   readonly forward?: Forward[];
   readonly model?: string;
-  readonly carrier?: "tls";
+  readonly carrier?: string;
   readonly schedule?: "strict" | "demand";
   readonly sessions?: number;
   readonly plan?: "derived" | "embedded";
@@ -51,8 +52,10 @@ export function command(): Command {
     )
     .option("--model <name|file>", "the model to play (default: the one that the line names)")
     .addOption(
-      new Option("--carrier <name>", "insist on this carrier for a model learned for another")
-        .choices(["tls"]),
+      new Option(
+        "--carrier <name>",
+        "insist on the line's carrier for a model learned for another",
+      ).choices([...CARRIERS.keys()]),
     )
     .addOption(
       new Option(
@@ -122,7 +125,7 @@ async function run(words: string[], options: Options): Promise<void> {
     line,
     model,
     plans: (key) => new PlansAhead(text, key),
-    insistOnCarrier: options.carrier === "tls",
+    insistOnCarrier: options.carrier === line.carrier,
     seed: options.seed ?? new Uint8Array(randomBytes(32)),
     ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
     ...(options.sessions === undefined ? {} : { sessions: options.sessions }),

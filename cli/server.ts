@@ -1,6 +1,7 @@
 import { Command, Option } from "./command_line.ts";
 import { UsageError } from "../base/mod.ts";
 import { loadModel } from "../models/mod.ts";
+import { CARRIERS } from "../transports/carriers/mod.ts";
 import { parseAddress } from "../transports/doors/mod.ts";
 import { alpnOf, startServer } from "../transports/mimic/mod.ts";
 import { note, print } from "./output.ts";
@@ -10,7 +11,7 @@ interface Options {
   readonly listen: string;
   readonly advertise?: string;
   readonly model?: string[];
-  readonly carrier?: "tls";
+  readonly carrier?: string;
   readonly state: string;
   readonly cert?: string;
   readonly key?: string;
@@ -38,8 +39,10 @@ export function command(): Command {
       (value: string, before: string[] | undefined) => [...before ?? [], value],
     )
     .addOption(
-      new Option("--carrier <name>", "insist on this carrier for models learned for another")
-        .choices(["tls"]),
+      new Option(
+        "--carrier <name>",
+        "the carrier, also for models learned for another (default: the first model's)",
+      ).choices([...CARRIERS.keys()]),
     )
     .option(
       "--state <folder>",
@@ -73,7 +76,7 @@ async function run(options: Options): Promise<void> {
   const running = await startServer({
     listen: parseAddress(options.listen, "--listen", "127.0.0.1"),
     models: [first!, ...others],
-    insistOnCarrier: options.carrier === "tls",
+    ...(options.carrier === undefined ? {} : { carrier: options.carrier }),
     state: options.state,
     allowPrivate: options.allowPrivate ?? false,
     ...(alpn === undefined || alpn.length === 0 ? {} : { alpn }),

@@ -192,7 +192,7 @@ Deno.test("mimic under tor: options that cannot be used are told in one line", a
       ["mimic:sessions=99", /sessions= is not a number from 1 to 16/],
       ["mimic:decoy=here", /decoy=.*expected HOST:PORT/],
       ["mimic:model=nosuch", /no such model/],
-      ["mimic:model=ssh", /learned for the carrier ssh/],
+      ["mimic:model=https,ssh", /learned for the carrier ssh/],
       [`mimic:name=${"n".repeat(250)}${";mimic:alpn=" + "a".repeat(99)}`, /tor takes 510/],
     ] as const
   ) {

@@ -419,7 +419,7 @@ Deno.test("line: what is written is read, and a wrong one says where", () => {
     [text.replace(/cert=\S+/, ""), /cert= is missing/],
     [`${text} cert=${line.cert}`, /twice/],
     [`${text} colour=red`, /colour=red/],
-    [text.replace("carrier=tls", "carrier=ssh"), /carrier/],
+    [text.replace("carrier=tls", "carrier=pigeon"), /carrier/],
     [text.replace("model=https", "model=../x"), /model/],
   ];
   for (const [bad, message] of wrong) {

@@ -1,8 +1,13 @@
+import type { Socket } from "node:net";
 import type { CoverConnection } from "../../playback/cover_connection.ts";
+import type { ServerIdentity } from "./certificate.ts";
 
 /** A cover connection on a real socket, with what the proof and the decoy need besides. */
 export interface CarrierConnection extends CoverConnection {
-  /** SHA-256 of the server's certificate (DER) as this end sees it: a man in the middle shows another. */
+  /**
+   * What the proof is bound to, as this end sees it: SHA-256 of the server's certificate (DER), or of its host
+   * key. A man in the middle shows another.
+   */
   readonly certificateDigest: Uint8Array;
   /** Our port: finds the connection in a recording. */
   readonly localPort: number;
@@ -10,8 +15,72 @@ export interface CarrierConnection extends CoverConnection {
   readonly remoteAddress: string;
   /** The peer's port. */
   readonly remotePort: number;
+  /**
+   * How a stranger on this connection reaches the genuine server: by the server's decoy if absent. `"none"`
+   * where the carrier itself lets nobody in who does not hold a secret.
+   */
+  readonly genuine?: OpenGenuine | "none";
   /** Gives bytes back, to be reported first to the listener that is set next. */
   unread(bytes: Uint8Array): void;
+}
+
+/** Opens the genuine server's side for one stranger: a socket that is connected or will be. */
+export type OpenGenuine = () => Socket;
+
+/** What a carrier's client needs to know of the server. */
+export interface CarrierClientOptions {
+  /** The server's host name or address. */
+  readonly hostname: string;
+  /** The server's port. */
+  readonly port: number;
+  /** Base64url SHA-256 of the server's public key. */
+  readonly pin: string;
+  /** The user's secret, for carriers whose protocol has a way of its own to prove it. */
+  readonly secret: Uint8Array;
+  /** The server's name to ask for, where the protocol has such; none if absent. */
+  readonly serverName?: string;
+  /** Application protocols to offer inside TLS; none if absent. */
+  readonly alpn?: readonly string[];
+  /**
+   * Opens the TCP connection in our place, perhaps through a proxy: resolves with a connected socket that
+   * allows half-open connections, sends without delay, and from which nothing has been read.
+   */
+  readonly open?: () => Promise<Socket>;
+}
+
+/** A client's end of a carrier: opens cover connections to one server. */
+export interface CarrierClient {
+  /**
+   * Opens one connection and checks the server before a byte of ours is sent.
+   *
+   * @throws {ConnectError} if the server is not reached or the carrier's handshake fails.
+   * @throws {WrongCertificate} if its public key is not the pinned one.
+   */
+  readonly connect: () => Promise<CarrierConnection>;
+  /** Removes what the carrier keeps besides its connections: files, processes. */
+  close(): Promise<void>;
+}
+
+/** What a carrier's server needs. */
+export interface CarrierServerOptions {
+  /** Address to listen on. */
+  readonly hostname: string;
+  /** Port to listen on; 0 takes a free one. */
+  readonly port: number;
+  /** Certificate and key. */
+  readonly identity: ServerIdentity;
+  /** The users' secrets, for carriers whose protocol has a way of its own to prove them. */
+  readonly secrets: readonly Uint8Array[];
+  /** Folder (mode 0700) for keys that the carrier keeps across restarts. */
+  readonly state: string;
+  /** The server's name, where the protocol shows one. */
+  readonly name?: string;
+  /** Application protocols accepted inside TLS, in order of preference; none if absent. */
+  readonly alpn?: readonly string[];
+  /** The operator's genuine server of the carrier's own protocol, if there is one. */
+  readonly genuine?: { readonly host: string; readonly port: number };
+  /** Told in words of what goes wrong; without addresses. */
+  readonly onNote?: (text: string) => void;
 }
 
 /** A listening carrier. */
@@ -20,6 +89,31 @@ export interface CarrierServer {
   readonly hostname: string;
   /** The port that it listens on. */
   readonly port: number;
+  /** Base64url SHA-256 of the public key that clients are to pin. */
+  readonly pin: string;
+  /**
+   * Shows another certificate from the next connection on; those that are open keep theirs.
+   *
+   * @throws {Error} if the key does not fit the certificate, or either cannot be read.
+   */
+  renew(identity: ServerIdentity): void;
   /** Stops listening and resets what is still in its handshake; open connections stay. */
   close(): Promise<void>;
+}
+
+/** A protocol that the outside sees: a registration (`registry.ts`), not a branch in the core. */
+export interface Carrier {
+  /** Its name in lines, options and model files. */
+  readonly name: string;
+  /** A client's end. */
+  client(options: CarrierClientOptions): Promise<CarrierClient>;
+  /**
+   * Listens; `onConnection` gets each connection after the carrier's handshake.
+   *
+   * @throws {ListenError} if the address cannot be had.
+   */
+  listen(
+    options: CarrierServerOptions,
+    onConnection: (connection: CarrierConnection) => void,
+  ): Promise<CarrierServer>;
 }

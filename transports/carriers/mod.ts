@@ -6,4 +6,5 @@
 export * from "./carrier.ts";
 export * from "./certificate.ts";
 export * from "./errors.ts";
+export * from "./registry.ts";
 export * from "./tls.ts";

@@ -15,7 +15,7 @@ import type { AddressInfo } from "node:net";
 import tls from "node:tls";
 import { ListenError, socketReason } from "../../base/mod.ts";
 import type { CloseReason, CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
-import type { CarrierConnection, CarrierServer } from "./carrier.ts";
+import type { Carrier, CarrierConnection, CarrierServer } from "./carrier.ts";
 import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certificate.ts";
 import { ConnectError, WrongCertificate } from "./errors.ts";
 
@@ -321,16 +321,6 @@ export interface TlsServerOptions {
   readonly maxHandshakes?: number;
 }
 
-/** A listening carrier `tls`. */
-export interface TlsServer extends CarrierServer {
-  /**
-   * Shows another certificate from the next connection on; those that are open keep theirs.
-   *
-   * @throws {Error} if the key does not fit the certificate, or either cannot be read.
-   */
-  renew(identity: ServerIdentity): void;
-}
-
 function contextOf({ certificate, key }: ServerIdentity): tls.SecureContext {
   return tls.createSecureContext({ cert: certificate, key, minVersion: "TLSv1.3" });
 }
@@ -343,7 +333,7 @@ function contextOf({ certificate, key }: ServerIdentity): tls.SecureContext {
 export function listenTls(
   options: TlsServerOptions,
   onConnection: (connection: CarrierConnection) => void,
-): Promise<TlsServer> {
+): Promise<CarrierServer> {
   const { hostname, port } = options;
   const handshakes = new Set<net.Socket>();
   let shown = { secureContext: contextOf(options.identity), digest: options.identity.digest };
@@ -390,6 +380,7 @@ export function listenTls(
       resolve({
         hostname: bound.address,
         port: bound.port,
+        pin: options.identity.pin,
         renew: (identity) => {
           shown = { secureContext: contextOf(identity), digest: identity.digest };
         },
@@ -402,3 +393,11 @@ export function listenTls(
     });
   });
 }
+
+/** The carrier `tls`, for the registry. Its secret is proved inside, by playback's first bytes. */
+export const tlsCarrier: Carrier = {
+  name: "tls",
+  client: (options) =>
+    Promise.resolve({ connect: () => connectTls(options), close: () => Promise.resolve() }),
+  listen: listenTls,
+};

@@ -59,6 +59,10 @@ export type Verdict = "proven" | "stranger";
  * peer is a stranger, and every byte of it goes to the decoy, beginning with the first. A decoy that
  * speaks before the peer has spoken makes it a stranger too.
  *
+ * A connection that knows its own way to a genuine server ({@linkcode CarrierConnection.genuine}) goes there
+ * instead of to `decoy`. Where the carrier let nobody in without a secret, who does not prove it here is
+ * reset.
+ *
  * `onOver` is told when the guard's part has ended, `onFailure` when the decoy cannot be reached: our own
  * users then still get in.
  *
@@ -72,8 +76,11 @@ export function guard(
   onOver: () => void,
   onFailure?: () => void,
 ): () => void {
+  const { genuine } = connection;
+  if (genuine === "none") return guardAlone(connection, judge, onProven, onOver);
   const { host, port } = decoy.address;
-  const socket = net.connect({ host, port, allowHalfOpen: true, noDelay: true });
+  const socket = genuine?.() ?? net.connect({ host, port, allowHalfOpen: true, noDelay: true });
+  const idleLimit = genuine === undefined ? decoy.idleLimit : undefined;
   let state: "waiting" | "stranger" | "over" = "waiting";
   let peerEnded = false;
   let decoyEnded = false;
@@ -88,7 +95,7 @@ export function guard(
     socket.destroy();
     onOver();
   };
-  const alive = (limit = decoy.idleLimit) => {
+  const alive = (limit = idleLimit) => {
     if (limit === undefined || state === "over") return;
     clearTimeout(idle);
     idle = setTimeout(() => {
@@ -163,7 +170,7 @@ export function guard(
     // Our own users do without a decoy; a stranger would find nobody at home.
     if (state === "stranger" || socketConnected) return reset();
     onFailure?.();
-    alive(decoy.idleLimit ?? SILENCE);
+    alive(idleLimit ?? SILENCE);
   };
   socket.on("error", broken);
   socket.on("close", () => {
@@ -174,4 +181,36 @@ export function guard(
   return () => {
     if (state !== "over") reset();
   };
+}
+
+/** The guard of a connection whose carrier let nobody in without a secret. */
+function guardAlone(
+  connection: CarrierConnection,
+  judge: (first: Uint8Array) => Verdict,
+  onProven: (connection: CarrierConnection) => void,
+  onOver: () => void,
+): () => void {
+  let over = false;
+  const end = () => {
+    if (over) return false;
+    over = true;
+    clearTimeout(idle);
+    onOver();
+    return true;
+  };
+  const reset = () => {
+    if (end()) connection.close("rst");
+  };
+  const idle = setTimeout(reset, SILENCE);
+  connection.listener = {
+    onData(bytes) {
+      if (judge(bytes) === "stranger") return reset();
+      end();
+      connection.listener = undefined;
+      connection.unread(bytes);
+      onProven(connection);
+    },
+    onClose: () => void end(),
+  };
+  return reset;
 }

@@ -1,4 +1,5 @@
 import { UserError } from "../../base/mod.ts";
+import { CARRIERS } from "../carriers/mod.ts";
 import { type Address, AddressError, formatAddress, parseAddress } from "../doors/mod.ts";
 import type { Scheduling } from "../../playback/mod.ts";
 import { formatSecret, MAX_SESSIONS, parseSecret } from "./proof.ts";
@@ -15,8 +16,8 @@ export interface ServerLine {
   readonly model: string;
   /** SHA-256 of the model file, lower-case hex; any number of digits from 8 on. */
   readonly digest?: string;
-  /** The carrier. */
-  readonly carrier: "tls";
+  /** The carrier: one of {@linkcode CARRIERS}. */
+  readonly carrier: string;
   /** Application protocols to offer; none if absent. */
   readonly alpn?: readonly string[];
   /** Server name to ask for (SNI); none if absent. */
@@ -130,7 +131,10 @@ export function lineOf(address: Address, values: ReadonlyMap<string, string>): S
   const cert = value("cert", /^[A-Za-z0-9_-]{43}$/, "a SHA-256 in base64url");
   const secret = value("secret", /^[A-Za-z0-9_-]{43}$/, "32 bytes in base64url");
   const model = value("model", /^[a-zA-Z0-9_-]{1,64}$/, "a model's name");
-  if (values.has("carrier")) value("carrier", /^tls$/, "a carrier of this version (tls)");
+  const carrier = values.get("carrier") ?? "tls";
+  if (!CARRIERS.has(carrier)) {
+    throw new LineError(`carrier= is not one of this version (${[...CARRIERS.keys()].join(", ")})`);
+  }
   const alpn = values.has("alpn")
     ? { alpn: value("alpn", /^[\x21-\x7e]{1,100}$/, "a list of protocols").split(",") }
     : {};
@@ -140,7 +144,7 @@ export function lineOf(address: Address, values: ReadonlyMap<string, string>): S
     secret: parseSecret(secret, "secret="),
     model,
     ...optional("digest", /^[0-9a-f]{8,64}$/, "a SHA-256 in hex"),
-    carrier: "tls",
+    carrier,
     ...alpn,
     ...optional("sni", /^[a-zA-Z0-9._-]{1,253}$/, "a host name"),
     ...optional("schedule", /^(?:strict|demand)$/, "strict or demand"),

@@ -1,7 +1,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { loadModelText, modelFromFile, PlansAhead } from "../../models/mod.ts";
 import { StreamRefusedError, type TunnelStream } from "../../playback/mod.ts";
-import { connectTls } from "../carriers/mod.ts";
+import { type CarrierClient, carrierOf } from "../carriers/mod.ts";
 import { copyBothWays, formatAddress, TurnBudget } from "../doors/mod.ts";
 import {
   ArgumentError,
@@ -17,7 +17,7 @@ import {
 } from "../pt/mod.ts";
 import { formatLine, LINE_KEYS, LineError, lineOf, type ServerLine } from "./line.ts";
 import { ORPORT } from "./pt_orport.ts";
-import { checkCarrier } from "./standalone.ts";
+import { carrierOptionsOf, checkCarrier } from "./standalone.ts";
 import { TmClient } from "./tm_client.ts";
 
 /** Failed attempts in a row before tor is told; tor has pauses of its own. */
@@ -115,6 +115,7 @@ function replyTo(error: unknown): number {
 /** One tunnel and the connections of tor's that use it. */
 class SharedTunnel {
   readonly #client: TmClient;
+  readonly #carrier: Promise<CarrierClient>;
   readonly #onEnd: () => void;
   #uses = 0;
   #usedSince = true;
@@ -128,22 +129,20 @@ class SharedTunnel {
     onEnd: () => void,
   ) {
     const model = modelFromFile(modelText, line.model);
-    checkCarrier(model, insisted);
-    const { address, alpn, digest, schedule, sessions, sni } = line;
+    checkCarrier(model, line.carrier, insisted);
+    const { address, digest, schedule, sessions } = line;
     const derived = digest !== undefined && model.description.digest.startsWith(digest);
     this.#onEnd = onEnd;
+    const carrier = carrierOf(line.carrier).client({
+      ...carrierOptionsOf(line, address),
+      open: () => context.dial(address),
+    });
+    carrier.catch(() => {});
+    this.#carrier = carrier;
     this.#client = new TmClient({
       server: formatAddress(address),
       secret: line.secret,
-      connect: () =>
-        connectTls({
-          hostname: address.host,
-          port: address.port,
-          pin: line.cert,
-          open: () => context.dial(address),
-          ...(sni === undefined ? {} : { serverName: sni }),
-          ...(alpn === undefined ? {} : { alpn }),
-        }),
+      connect: async () => (await carrier).connect(),
       model,
       plans: (key) => new PlansAhead(modelText, key),
       seed: new Uint8Array(randomBytes(32)),
@@ -209,6 +208,7 @@ class SharedTunnel {
   async close(): Promise<void> {
     this.#forget();
     await this.#client.stop(FAREWELL);
+    await this.#carrier.then((carrier) => carrier.close(), () => {});
   }
 
   #forget(): void {

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { writeFileAtomically } from "../../base/mod.ts";
 import { type CoverModel, loadModel } from "../../models/mod.ts";
 import { STREAM_CODES } from "../../playback/mod.ts";
+import { CARRIERS } from "../carriers/mod.ts";
 import { type Address, AddressError, formatAddress, parseAddress } from "../doors/mod.ts";
 import {
   ArgumentError,
@@ -41,7 +42,7 @@ const ANYWHERE: Address = { host: "0.0.0.0", port: 0 };
 
 interface Settings {
   readonly models: [CoverModel, ...CoverModel[]];
-  readonly insistOnCarrier: boolean;
+  readonly carrier?: string;
   readonly certificate?: { readonly cert: string; readonly key: string };
   readonly name?: string;
   readonly alpn?: readonly string[];
@@ -77,13 +78,19 @@ async function settingsIn(options: TransportArgs): Promise<Settings> {
   if (schedule !== undefined && schedule !== "strict" && schedule !== "demand") {
     throw new ArgumentError("ServerTransportOptions: schedule= is strict or demand");
   }
+  const carrier = one("carrier");
+  if (carrier !== undefined && !CARRIERS.has(carrier)) {
+    throw new ArgumentError(
+      `ServerTransportOptions: carrier= is one of ${[...CARRIERS.keys()].join(", ")}`,
+    );
+  }
   const names = (options.get("model") ?? ["https"]).flatMap((value) => value.split(","));
   const [first, ...others] = await Promise.all(names.map(loadModel));
   const alpn = one("alpn")?.split(",").filter((item) => item !== "") ??
     alpnOf(first!.description.protocol);
   return {
     models: [first!, ...others],
-    insistOnCarrier: one("carrier") === "tls",
+    ...(carrier === undefined ? {} : { carrier }),
     ...(cert === undefined || key === undefined ? {} : { certificate: { cert, key } }),
     ...(name === undefined ? {} : { name }),
     ...(alpn === undefined || alpn.length === 0 ? {} : { alpn }),
@@ -146,13 +153,12 @@ export function mimicServer(options: MimicServerOptions = {}): StartedServer {
 }
 
 async function start(context: ServerContext, unsafeNotes: boolean) {
-  const { insistOnCarrier, ...settings } = await settingsIn(context.options);
+  const settings = await settingsIn(context.options);
   const folder = join(context.stateFolder, "mimic");
   const toTor = new ToTor(context);
   const running = await startServer({
     ...settings,
     listen: context.bindAddress ?? ANYWHERE,
-    insistOnCarrier,
     state: folder,
     connect: toTor.connect,
     // Tor knows this machine's address, and puts it into the line where ours has none.

@@ -1,7 +1,12 @@
 import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CoverModel, PlanSource } from "../../models/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
-import { connectTls, listenTls, readIdentity, type TlsServer } from "../carriers/mod.ts";
+import {
+  type CarrierClientOptions,
+  carrierOf,
+  type CarrierServer,
+  readIdentity,
+} from "../carriers/mod.ts";
 import {
   type Address,
   type Door,
@@ -33,13 +38,17 @@ export class CarrierMismatch extends UserError {
 }
 
 /**
- * Refuses a model that was learned for a carrier that looks different from ours, unless the user insists.
+ * Refuses a model that was learned for a carrier that looks different from `used`, unless the user insists.
  *
  * @throws {CarrierMismatch} naming both.
  */
-export function checkCarrier({ description }: CoverModel, insisted: boolean | undefined): void {
+export function checkCarrier(
+  { description }: CoverModel,
+  used: string,
+  insisted: boolean | undefined,
+): void {
   const { carrier, name } = description;
-  if (carrier !== "tls" && insisted !== true) throw new CarrierMismatch(name, carrier, "tls");
+  if (carrier !== used && insisted !== true) throw new CarrierMismatch(name, carrier, used);
 }
 
 /** What servers of a protocol negotiate inside TLS. */
@@ -55,8 +64,11 @@ export interface StandaloneServerOptions {
   readonly advertise?: Address;
   /** The models held; the line names the first. */
   readonly models: readonly [CoverModel, ...CoverModel[]];
-  /** Whether models learned for another carrier are allowed. */
-  readonly insistOnCarrier?: boolean;
+  /**
+   * The carrier, which all models may then be played in; the one that the first model was learned for, and
+   * needed by all of them, if absent.
+   */
+  readonly carrier?: string;
   /** The state folder. */
   readonly state: string;
   /** The operator's own certificate and key files, PEM. */
@@ -113,7 +125,8 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
   const { alpn, certificate, decoy: foreign, models, name, onNote } = options;
   const ways: StandaloneServerOptions["ways"] & object = options.ways ??
     { listen: "--listen", advertise: "--advertise" };
-  for (const model of models) checkCarrier(model, options.insistOnCarrier);
+  const { name: carrierName, listen } = carrierOf(options.carrier ?? models[0].description.carrier);
+  for (const model of models) checkCarrier(model, carrierName, options.carrier !== undefined);
   const state = await openServerState(options.state, {
     ...(certificate === undefined
       ? {}
@@ -132,13 +145,18 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     ...(onNote === undefined ? {} : { onNote }),
     unsafeNotes: options.unsafeNotes ?? false,
   });
-  let carrier: TlsServer;
+  let carrier: CarrierServer;
   try {
-    carrier = await listenTls({
+    carrier = await listen({
       hostname: options.listen.host,
       port: options.listen.port,
       identity: state.identity,
+      secrets: state.secrets,
+      state: options.state,
       ...(alpn === undefined ? {} : { alpn }),
+      ...(name === undefined ? {} : { name }),
+      ...(foreign === undefined ? {} : { genuine: foreign }),
+      ...(onNote === undefined ? {} : { onNote }),
     }, server.accept);
   } catch (error) {
     log?.close();
@@ -151,11 +169,11 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
   const address = { host: carrier.hostname, port: carrier.port };
   const line: ServerLine = {
     address: options.advertise ?? address,
-    cert: state.identity.pin,
+    cert: carrier.pin,
     secret: state.secrets[0]!,
     model: models[0].description.name,
     digest: models[0].description.digest,
-    carrier: "tls",
+    carrier: carrierName,
     ...(alpn === undefined ? {} : { alpn }),
     ...(name === undefined ? {} : { sni: name }),
     ...options.play,
@@ -216,6 +234,18 @@ function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 100));
 }
 
+/** What a carrier's client needs, by the server's line; `address` is where to connect. */
+export function carrierOptionsOf(line: ServerLine, address: Address): CarrierClientOptions {
+  return {
+    hostname: address.host,
+    port: address.port,
+    pin: line.cert,
+    secret: line.secret,
+    ...(line.sni === undefined ? {} : { serverName: line.sni }),
+    ...(line.alpn === undefined ? {} : { alpn: line.alpn }),
+  };
+}
+
 /** A client that stands alone. */
 export interface StandaloneClientOptions {
   /** What the server printed. */
@@ -273,21 +303,15 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
   const { attempts, line, model, onNote, plans, seed } = options;
   const schedule = options.schedule ?? line.schedule;
   const sessions = options.sessions ?? line.sessions;
-  checkCarrier(model, options.insistOnCarrier);
+  checkCarrier(model, line.carrier, options.insistOnCarrier);
   const address = options.connect ?? line.address;
   const sameModel = line.digest !== undefined && model.description.digest.startsWith(line.digest);
   const log = options.wireLog === undefined ? undefined : new WireLogFile(options.wireLog);
+  const carrier = await carrierOf(line.carrier).client(carrierOptionsOf(line, address));
   const client = new TmClient({
     server: formatAddress(address),
     secret: line.secret,
-    connect: () =>
-      connectTls({
-        hostname: address.host,
-        port: address.port,
-        pin: line.cert,
-        ...(line.sni === undefined ? {} : { serverName: line.sni }),
-        ...(line.alpn === undefined ? {} : { alpn: line.alpn }),
-      }),
+    connect: carrier.connect,
     model,
     seed,
     ...(sessions === undefined ? {} : { sessions }),
@@ -312,6 +336,7 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
     await client.stop();
     await Promise.all(closing);
     await settle();
+    await carrier.close();
     log?.close();
   };
   try {

@@ -1,0 +1,27 @@
+import { UserError } from "../../base/mod.ts";
+import type { Carrier } from "./carrier.ts";
+import { tlsCarrier } from "./tls.ts";
+
+/** The carriers of this version, by name. A new one is one entry here. */
+export const CARRIERS: ReadonlyMap<string, Carrier> = new Map(
+  [tlsCarrier].map((carrier) => [carrier.name, carrier]),
+);
+
+/** There is no carrier of that name. */
+export class UnknownCarrier extends UserError {
+  /** `asked` is what was asked for. */
+  constructor(readonly asked: string) {
+    super(`no such carrier: ${asked}: choose ${[...CARRIERS.keys()].join(", ")}`);
+  }
+}
+
+/**
+ * The carrier of that name.
+ *
+ * @throws {UnknownCarrier} if there is none.
+ */
+export function carrierOf(name: string): Carrier {
+  const carrier = CARRIERS.get(name);
+  if (carrier === undefined) throw new UnknownCarrier(name);
+  return carrier;
+}
