@@ -15,7 +15,7 @@ import type { AddressInfo } from "node:net";
 import tls from "node:tls";
 import { ListenError, socketReason } from "../../base/mod.ts";
 import type { CloseReason, CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
-import type { Carrier, CarrierConnection, CarrierServer } from "./carrier.ts";
+import type { Carrier, CarrierConnection, CarrierServer, OpenGenuine } from "./carrier.ts";
 import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certificate.ts";
 import { ConnectError, WrongCertificate } from "./errors.ts";
 
@@ -66,6 +66,7 @@ class TlsConnection implements CarrierConnection {
     socket: tls.TLSSocket,
     end: "client" | "server",
     readonly certificateDigest: Uint8Array,
+    readonly genuine?: OpenGenuine,
   ) {
     this.#raw = raw;
     this.#socket = socket;
@@ -321,8 +322,65 @@ export interface TlsServerOptions {
   readonly maxHandshakes?: number;
 }
 
-function contextOf({ certificate, key }: ServerIdentity): tls.SecureContext {
-  return tls.createSecureContext({ cert: certificate, key, minVersion: "TLSv1.3" });
+/** What a server shows in its handshakes. */
+export interface TlsFace {
+  /** Certificate and key, ready for use. */
+  readonly secureContext: tls.SecureContext;
+  /** SHA-256 of the certificate (DER). */
+  readonly digest: Uint8Array;
+}
+
+/**
+ * Prepares an identity for handshakes.
+ *
+ * @throws {Error} if the key does not fit the certificate, or either cannot be read.
+ */
+export function tlsFace({ certificate, digest, key }: ServerIdentity): TlsFace {
+  const secureContext = tls.createSecureContext({ cert: certificate, key, minVersion: "TLSv1.3" });
+  return { secureContext, digest };
+}
+
+/** How one connection is taken. */
+export interface TlsAcceptOptions extends TlsFace {
+  /** Application protocols that are accepted, in order of preference; none if absent. */
+  readonly alpn?: readonly string[];
+  /** How a stranger on it reaches the genuine server; by the server's decoy if absent. */
+  readonly genuine?: OpenGenuine;
+}
+
+/**
+ * The server's part of a handshake on `raw`, of which nothing that belongs to it has been read;
+ * `onConnection` gets the connection within the turn that completes it. The socket is destroyed if the
+ * handshake fails or takes longer than a minute.
+ */
+export function acceptTls(
+  raw: net.Socket,
+  { alpn, digest, genuine, secureContext }: TlsAcceptOptions,
+  onConnection: (connection: CarrierConnection) => void,
+): void {
+  const socket = new tls.TLSSocket(raw, {
+    isServer: true,
+    secureContext,
+    allowHalfOpen: true,
+    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
+  } as tls.TLSSocketOptions);
+  const deadline = setTimeout(() => raw.destroy(), HANDSHAKE_DEADLINE);
+  const done = () => clearTimeout(deadline);
+  const failed = () => {
+    done();
+    raw.destroy();
+  };
+  raw.once("close", done);
+  socket.once("error", failed);
+  socket.once("end", failed);
+  socket.once("close", done);
+  socket.once("secure", () => {
+    done();
+    socket.removeListener("error", failed);
+    socket.removeListener("end", failed);
+    socket.setNoDelay(true);
+    onConnection(new TlsConnection(raw, socket, "server", digest, genuine));
+  });
 }
 
 /**
@@ -336,7 +394,7 @@ export function listenTls(
 ): Promise<CarrierServer> {
   const { hostname, port } = options;
   const handshakes = new Set<net.Socket>();
-  let shown = { secureContext: contextOf(options.identity), digest: options.identity.digest };
+  let shown = tlsFace(options.identity);
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
     raw.on("error", () => {});
     if (handshakes.size >= (options.maxHandshakes ?? 1000)) {
@@ -344,33 +402,15 @@ export function listenTls(
       return;
     }
     handshakes.add(raw);
-    const { secureContext, digest } = shown;
-    const deadline = setTimeout(() => raw.destroy(), HANDSHAKE_DEADLINE);
-    const done = () => {
-      clearTimeout(deadline);
-      handshakes.delete(raw);
-    };
-    raw.once("close", done);
-    const socket = new tls.TLSSocket(raw, {
-      isServer: true,
-      secureContext,
-      allowHalfOpen: true,
-      ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
-    } as tls.TLSSocketOptions);
-    const failed = () => {
-      done();
-      raw.destroy();
-    };
-    socket.once("error", failed);
-    socket.once("end", failed);
-    socket.once("close", done);
-    socket.once("secure", () => {
-      done();
-      socket.removeListener("error", failed);
-      socket.removeListener("end", failed);
-      socket.setNoDelay(true);
-      onConnection(new TlsConnection(raw, socket, "server", digest));
-    });
+    raw.once("close", () => handshakes.delete(raw));
+    acceptTls(
+      raw,
+      { ...shown, ...(options.alpn === undefined ? {} : { alpn: options.alpn }) },
+      (connection) => {
+        handshakes.delete(raw);
+        onConnection(connection);
+      },
+    );
   });
   return new Promise((resolve, reject) => {
     const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
@@ -382,7 +422,7 @@ export function listenTls(
         port: bound.port,
         pin: options.identity.pin,
         renew: (identity) => {
-          shown = { secureContext: contextOf(identity), digest: identity.digest };
+          shown = tlsFace(identity);
         },
         close: () => {
           server.close();
