@@ -53,13 +53,20 @@ export function launcherCases(tasks: Readonly<Record<string, string>>): string {
   return Object.entries(tasks).map(([name, task]) => {
     const own = "$(deno eval 'console.log(Deno.execPath())')";
     const runs = task.includes(own);
-    const flags = task.replaceAll(own, "@DENO@").split(" ")
+    const command = /(?:^|&& )(deno run --no-prompt .*)$/.exec(task)?.[1] ?? "";
+    const flags = command.replaceAll(own, "@DENO@").split(" ")
       .filter((word) => word.startsWith("--allow-"));
-    if (!task.startsWith("deno run --no-prompt ") || flags.length === 0) {
+    if (flags.length === 0) {
       throw new BuildError(`deno.json: the task ${name} does not state its permissions`);
     }
-    const words = flags.map((flag) => flag.replace(/^(.*)@DENO@$/, '"$1$deno"'));
-    const line = `set -- ${words.join(" ")} "$main" "$@"`;
+    // What tor tells a transport says what it has to reach: less than its task can know.
+    const narrowed = name === "pt";
+    const words = flags.map((flag) => {
+      const what = narrowed && /^--allow-(net|read|write)\b/.exec(flag)?.[1];
+      if (what) return what === "net" ? '"$net"' : `"--allow-${what}=$${what}"`;
+      return flag.replace(/^(.*)@DENO@$/, '"$1$deno"');
+    });
+    const line = `${narrowed ? 'narrow "$@"; ' : ""}set -- ${words.join(" ")} "$main" "$@"`;
     // Deno may be started through a link or a script: what it calls itself is what it may run.
     return runs
       ? `  ${name}) cache= && deno=$("$deno" eval --no-config 'console.log(Deno.execPath())') && ${line} ;;`

@@ -14,6 +14,52 @@ fi
 main=$lib/main.js
 # Where users' plugins are bundled, the cache is the user's; elsewhere nothing is kept.
 cache=/dev/null
+
+# A transport under tor writes to its state folder only, and reads only that, what is installed, tor's cookie and
+# fingerprint, and the files that torrc names (none with a comma in its name). A bridge connects to its tor, to
+# its decoy and to nothing else. Sets write, read and net.
+narrow() {
+  write=${TOR_PT_STATE_LOCATION:-/nonexistent}
+  read=$lib,$write
+  folder=${write%/}
+  read=$read,${folder%/*}/fingerprint
+  if [ -n "${TOR_PT_AUTH_COOKIE_FILE-}" ]; then read=$read,$TOR_PT_AUTH_COOKIE_FILE; fi
+  before=
+  for word; do
+    case $before:$word in
+      --model:?*) read=$read,$word ;;
+      *:--model=?*) read=$read,${word#--model=} ;;
+    esac
+    before=$word
+  done
+  net=--allow-net
+  if [ -n "${TOR_PT_SERVER_TRANSPORTS-}" ]; then net=$net=127.0.0.1,[::1],localhost; fi
+  set -f
+  IFS=';'
+  for option in ${TOR_PT_SERVER_TRANSPORT_OPTIONS-}; do
+    value=${option#*=}
+    # Tor puts backslashes before colons.
+    while :; do
+      case $value in *\\*) value=${value%%\\*}${value#*\\} ;; *) break ;; esac
+    done
+    case $option in
+      mimic:cert=?* | mimic:key=?* | mimic:model=?*) read=$read,$value ;;
+      mimic:decoy=?*) net=$net,$value ;;
+    esac
+  done
+  IFS=,
+  if [ -n "${TOR_PT_SERVER_TRANSPORTS-}" ]; then
+    for address in ${TOR_PT_SERVER_BINDADDR:-mimic-0.0.0.0}; do net=$net,${address#*-}; done
+    for address in ${TOR_PT_ORPORT-} ${TOR_PT_EXTENDED_SERVER_PORT-}; do net=$net,$address; done
+  fi
+  unset IFS
+  set +f
+  # Compiled code is kept beside the keys: the next start takes half as long.
+  case ${TOR_PT_STATE_LOCATION-} in
+    /*) mkdir -p -m 700 -- "$write" 2> /dev/null && cache=$folder/compiled || cache=/dev/null ;;
+  esac
+}
+
 case ${1-} in
 @CASES@
   *) set -- --allow-env=NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE "$main" "$@" ;;
