@@ -57,6 +57,11 @@ export interface ConnectionPlan {
   readonly exchanges: readonly ModelRequest[];
   /** How the connection ends: who, by what, and how long after everything planned has been sent. */
   readonly close: { readonly by: End; readonly how: "fin" | "rst"; readonly time: number };
+  /**
+   * After its exchanges the connection carries what there is, as it comes, in records as full as that makes
+   * them, until an end is told to stop: no shape at all. `close` then says nothing.
+   */
+  readonly free?: boolean;
 }
 
 /** One episode: connections opened together, each so many milliseconds after the one before started. */
@@ -94,6 +99,11 @@ export interface CoverModel {
   /** What it is. */
   readonly description: ModelDescription;
   /**
+   * Kinds of connection that {@linkcode CoverModel.connection} can be asked for, at most 7; none if absent. The
+   * `adaptive` schedule then chooses among these, else among classes of volume.
+   */
+  readonly kinds?: readonly string[];
+  /**
    * One session, or undefined where the model has no session layer (the captures could not show one):
    * then a session is a single episode without end.
    */
@@ -108,6 +118,6 @@ export interface CoverModel {
    * `"close"`: the next opens when the one before has closed.
    */
   connectionGap(random: Random): number | "close";
-  /** One connection. */
-  connection(random: Random): ConnectionPlan;
+  /** One connection; with `kind`, one of {@linkcode CoverModel.kinds}, one of that kind. */
+  connection(random: Random, kind?: string): ConnectionPlan;
 }

@@ -14,6 +14,8 @@ import { SeededRandom, substream } from "./random.ts";
 export interface PlanSource {
   /** The model that the plans are drawn from. */
   readonly description: ModelDescription;
+  /** Kinds that connections may be asked for, if the model names any. */
+  readonly kinds?: readonly string[];
   /** The plan of session `session` (from 0), or undefined where the model has no session layer. */
   session(session: number): SessionPlan | undefined;
   /** Episode `episode` (from 0) of a session, or undefined where the model has no episode layer. */
@@ -25,9 +27,10 @@ export interface PlanSource {
   connectionGap(session: number, serial: number): number | "close";
   /**
    * Connection `serial` (from 0, counting on over the session's episodes). `attempt` counts the redraws
-   * of a connection whose first message was too small for the proof: each attempt is another plan.
+   * of a connection whose first message was too small for the proof: each attempt is another plan. `kind` is
+   * one of {@linkcode PlanSource.kinds}, or absent for the model's own mixture.
    */
-  connection(session: number, serial: number, attempt?: number): ConnectionPlan;
+  connection(session: number, serial: number, attempt?: number, kind?: string): ConnectionPlan;
 }
 
 /**
@@ -39,6 +42,7 @@ export interface PlanSource {
  * | episode | `"episode", session, episode` |
  * | gap after a connection | `"gap", session, serial` |
  * | connection | `"connection", session, serial, attempt` |
+ * | connection of a kind | `"connection", session, serial, attempt, kind` |
  *
  * @example
  * ```ts
@@ -66,6 +70,11 @@ export class LocalPlans implements PlanSource {
     return this.#model.description;
   }
 
+  /** Kinds that connections may be asked for, if the model names any. */
+  get kinds(): readonly string[] {
+    return this.#model.kinds ?? [];
+  }
+
   #random(...path: (string | number)[]): SeededRandom {
     return new SeededRandom(substream(this.#seed, ...path));
   }
@@ -86,7 +95,8 @@ export class LocalPlans implements PlanSource {
   }
 
   /** The plan of a connection. */
-  connection(session: number, serial: number, attempt = 0): ConnectionPlan {
-    return this.#model.connection(this.#random("connection", session, serial, attempt));
+  connection(session: number, serial: number, attempt = 0, kind?: string): ConnectionPlan {
+    const path = kind === undefined ? [session, serial, attempt] : [session, serial, attempt, kind];
+    return this.#model.connection(this.#random("connection", ...path), kind);
   }
 }

@@ -56,6 +56,11 @@ export class PlansAhead implements PlanSource, Disposable {
     return this.#local.description;
   }
 
+  /** Kinds that connections may be asked for, if the model names any. */
+  get kinds(): readonly string[] {
+    return this.#local.kinds;
+  }
+
   /** The plan of a session, or undefined where the model has no session layer. */
   session(session: number): SessionPlan | undefined {
     return this.#local.session(session);
@@ -72,8 +77,10 @@ export class PlansAhead implements PlanSource, Disposable {
   }
 
   /** The plan of a connection; those after it are then drawn ahead. */
-  connection(session: number, serial: number, attempt = 0): ConnectionPlan {
-    if (attempt > 0) return this.#local.connection(session, serial, attempt);
+  connection(session: number, serial: number, attempt = 0, kind?: string): ConnectionPlan {
+    if (attempt > 0 || kind !== undefined) {
+      return this.#local.connection(session, serial, attempt, kind);
+    }
     let ahead = this.#sessions.get(session);
     if (ahead === undefined) {
       ahead = { asked: serial + 1, plans: new Map() };
