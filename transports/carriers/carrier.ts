@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { CoverConnection } from "../../playback/cover_connection.ts";
 import type { ServerIdentity } from "./certificate.ts";
+import type { Genuine } from "./genuine.ts";
 
 /** A cover connection on a real socket, with what the proof and the decoy need besides. */
 export interface CarrierConnection extends CoverConnection {
@@ -25,7 +26,7 @@ export interface CarrierConnection extends CoverConnection {
 }
 
 /** Opens the genuine server's side for one stranger: a socket that is connected or will be. */
-export type OpenGenuine = () => Socket;
+export type OpenGenuine = () => Genuine;
 
 /** What a carrier's client needs to know of the server. */
 export interface CarrierClientOptions {
