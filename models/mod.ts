@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { Bulk, type BulkContent, bulkFile, hidesNothing } from "./bulk.ts";
 export {
   type ConditionalContent,
   ConditionalModel,

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { Bulk, bulkFile, bulkSchema } from "./bulk.ts";
 import { ConditionalModel, conditionalSchema } from "./conditional.ts";
 import { ConstantRate, constantRateFile, constantRateSchema } from "./constant_rate.ts";
 import type { CoverModel, ModelDescription } from "./cover_model.ts";
@@ -35,6 +36,7 @@ function kind<Schema extends v.GenericSchema<unknown, object>>(
 
 /** The kinds of model that a model file may name. A new kind is one line here. */
 const KINDS: ReadonlyMap<string, Kind> = new Map([
+  ["bulk", kind(bulkSchema, (content, of) => new Bulk(content, of))],
   ["conditional", kind(conditionalSchema, (content, of) => new ConditionalModel(content, of))],
   ["constant-rate", kind(constantRateSchema, (content, of) => new ConstantRate(content, of))],
   ["structural", kind(structuralSchema, (content, of) => new StructuralModel(content, of))],
@@ -42,6 +44,7 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
 
 /** Names of the models that ship with the product. */
 export const BUILTIN_MODELS: readonly string[] = [
+  "bulk",
   "constant-rate",
   "https",
   "https-structural",
@@ -118,6 +121,7 @@ async function readModelText(path: string | URL, source: string): Promise<string
  * @throws ModelFileError where there is no such model or file.
  */
 export async function loadModelText(nameOrPath: string): Promise<string> {
+  if (nameOrPath === "bulk") return serialiseModel(bulkFile()).text;
   if (nameOrPath === "constant-rate") return serialiseModel(constantRateFile()).text;
   if (BUILTIN_MODELS.includes(nameOrPath)) {
     return await readModelText(

@@ -73,6 +73,15 @@ const LOW_WATER = 65536;
 /** A message later than this moves what follows it; smaller lateness does not add up. */
 const FORGIVEN = 20;
 
+/** Bytes that a connection without a shape writes at once. */
+const FREE_WRITE = 65536;
+
+/** Milliseconds that acknowledgements wait for data to travel with, on a connection without a shape. */
+const ACK_DELAY = 5;
+
+/** A connection without a shape is given up after so many stall deadlines without a byte of the peer's. */
+const SILENT_STALLS = 3;
+
 let scratch = new Uint8Array(16384);
 
 /**
@@ -123,6 +132,12 @@ export class ConnectionPlayer implements CoverListener {
   #queuedBefore = 0;
   #peerBefore = 0;
   #advancing = false;
+  /** Whether all that was planned is through and what there is flows: {@linkcode Script.free}. */
+  #free = false;
+  #flowing = false;
+  #freeBuffer = scratch;
+  #ackTimer: Timer | undefined;
+  #silentStalls = 0;
 
   /** Prepares a player; {@linkcode ConnectionPlayer.start} begins. */
   constructor(options: PlayerOptions) {
@@ -207,7 +222,8 @@ export class ConnectionPlayer implements CoverListener {
       rest = rest.subarray(head.length);
     }
     if (rest.length > 0) {
-      if (unseal !== undefined) rest = unseal(rest);
+      // What flows comes from a client to whom we have proved ourselves.
+      if (unseal !== undefined && !this.#free) rest = unseal(rest);
       if (this.#headTaken < 2) this.#takeHead(rest);
       try {
         tunnel.receive(number, rest);
@@ -245,6 +261,7 @@ export class ConnectionPlayer implements CoverListener {
     this.#progress = this.#options.clock.now();
     if (this.#writing) return;
     if (this.#sending !== undefined) this.#sendRecords(this.#progress);
+    else if (this.#free) this.#flow(true);
     else if (this.#closing !== undefined) this.#close();
   }
 
@@ -252,14 +269,14 @@ export class ConnectionPlayer implements CoverListener {
   onClose(reason: CloseReason): void {
     if (this.#done) return;
     const close = this.#options.script.close;
-    const completed = this.#complete() && close !== undefined &&
+    const completed = this.#free ? reason === "fin" : this.#complete() && close !== undefined &&
       (reason === "fin" ? this.#finSent || close.by === this.#peer && close.how === "fin" : (
         reason === "rst" && close.by === this.#peer && close.how === "rst"
       ));
     this.#finish({
       how: reason === "fin" ? "fin" : undefined,
       completed,
-      clean: completed && reason === "fin",
+      clean: completed && reason === "fin" && !this.#free,
       reason,
     });
   }
@@ -294,7 +311,10 @@ export class ConnectionPlayer implements CoverListener {
 
   #step(inTurn: boolean): void {
     const { clock, connection, script } = this.#options;
-    if (script.close !== undefined && this.#received > script.total(this.#peer)) {
+    if (this.#free) return;
+    if (
+      script.close !== undefined && !script.free && this.#received > script.total(this.#peer)
+    ) {
       return this.abort("rst", new Error("the peer sent more than planned"));
     }
     if (this.#timer !== undefined || this.#sending !== undefined || this.#closing !== undefined) {
@@ -306,6 +326,7 @@ export class ConnectionPlayer implements CoverListener {
       this.#waited = true;
       return;
     }
+    if (message === undefined && script.free) return this.#startFlow();
     if (message === undefined && script.close!.by !== this.#own) return;
     if (this.#waited) {
       // What it takes to make sense of the bytes, such as drawing the plan, is no thinking.
@@ -381,6 +402,49 @@ export class ConnectionPlayer implements CoverListener {
     this.advance();
   }
 
+  #startFlow(): void {
+    const { connection, number, tunnel } = this.#options;
+    this.#free = true;
+    this.#freeBuffer = new Uint8Array(
+      connection.writeFree === undefined ? connection.grid.maxPayload : FREE_WRITE,
+    );
+    tunnel.flow(number, () => this.#flow(true));
+    this.#flow(true);
+  }
+
+  /** Sends what there is as long as the connection takes it at once. */
+  #flow(patient: boolean): void {
+    if (this.#flowing || this.#done) return;
+    const { clock, connection, number, stats, tunnel } = this.#options;
+    this.#flowing = true;
+    while (connection.queued === 0 && !this.#done) {
+      const { control, data } = tunnel.fillFree(number, this.#freeBuffer, patient);
+      const size = control + data;
+      if (size === 0) break;
+      this.#writeFree(this.#freeBuffer.subarray(0, size));
+      stats.control += control;
+      stats.data += data;
+    }
+    this.#flowing = false;
+    if (this.#done || this.#ackTimer !== undefined || !tunnel.owesAcks) return;
+    this.#ackTimer = clock.at(clock.now() + ACK_DELAY, () => {
+      this.#ackTimer = undefined;
+      this.#flow(false);
+    });
+  }
+
+  #writeFree(bytes: Uint8Array): void {
+    const { clock, connection, stats } = this.#options;
+    if (connection.writeFree === undefined) connection.write(bytes);
+    else connection.writeFree(bytes);
+    const { maxPayload, overhead } = connection.grid;
+    const records = Math.ceil(bytes.length / maxPayload);
+    const wire = bytes.length + records * overhead;
+    stats.records += records;
+    stats.wire += wire;
+    this.#log(clock.now(), { what: "record", size: wire });
+  }
+
   /** Closes as planned, once everything written has left. */
   #close(): void {
     const { clock, connection, stats } = this.#options;
@@ -428,6 +492,7 @@ export class ConnectionPlayer implements CoverListener {
     const { clock, connection, number, onDone, stats, tunnel } = this.#options;
     if (this.#timer !== undefined) clock.cancel(this.#timer);
     if (this.#stallTimer !== undefined) clock.cancel(this.#stallTimer);
+    if (this.#ackTimer !== undefined) clock.cancel(this.#ackTimer);
     if (end.how !== undefined && !this.#finSent) connection.close(end.how);
     else if (end.how === "rst") connection.close("rst");
     if (!this.#finSent) {
@@ -464,11 +529,38 @@ export class ConnectionPlayer implements CoverListener {
     return thinks;
   }
 
+  /**
+   * Nothing may have to be said for long on a connection without a shape: a byte of padding shows each end
+   * that the other is still there.
+   */
+  #checkSilence(): void {
+    const { connection } = this.#options;
+    this.#silentStalls = this.#received > this.#peerBefore ? 0 : this.#silentStalls + 1;
+    this.#peerBefore = this.#received;
+    if (this.#silentStalls >= SILENT_STALLS) {
+      this.#finish({ how: "rst", completed: false, stalled: true });
+      return;
+    }
+    this.#flow(false);
+    if (connection.queued === 0 && !this.#done) this.#keepAlive();
+    if (!this.#done) this.#armStall();
+  }
+
+  #keepAlive(): void {
+    const { connection, number, stats, tunnel } = this.#options;
+    const byte = this.#freeBuffer.subarray(0, 1);
+    stats.padding += tunnel.fill(number, byte, false).padding;
+    connection.write(byte);
+    stats.records++;
+    stats.wire += 1 + connection.grid.overhead;
+  }
+
   #armStall(): void {
     const { clock, connection } = this.#options;
     const stall = this.#options.stall();
     this.#stallTimer = clock.at(clock.now() + stall, () => {
       this.#stallTimer = undefined;
+      if (this.#free) return this.#checkSilence();
       if (connection.queued < this.#queuedBefore || this.#received > this.#peerBefore) {
         this.#progress = clock.now();
       }

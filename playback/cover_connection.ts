@@ -34,6 +34,11 @@ export interface CoverConnection {
    * their order; each is one record and, with room in the socket, one segment.
    */
   write(payload: Uint8Array): void;
+  /**
+   * Puts bytes on the wire now, in as few records as they take and with no regard to segments. `payload` must not
+   * be changed until `queued` is 0. Where absent, {@linkcode CoverConnection.write} serves.
+   */
+  writeFree?(payload: Uint8Array): void;
   /** Bytes accepted by `write` and not yet taken by the operating system. */
   readonly queued: number;
   /** Ends the connection: `fin` flushes first, `rst` discards. Later writes are ignored. */

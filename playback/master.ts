@@ -482,6 +482,12 @@ export class Master {
     const minimum = setup?.minimum ?? this.#minimum;
     const drawn = drawPlan(this.#plans, session, serial, minimum, grid);
     if (drawn.redrawn) this.stats.redrawn++;
+    if (drawn.plan.free && this.#form === "embedded") {
+      throw new BadPlanError(
+        this.#options.model.description.name,
+        "without shape it is played only where the server holds the model, too",
+      );
+    }
     if (this.#form === "derived") {
       if (drawn.enlarged) this.stats.enlarged++;
       return { script: new Script(grid, drawn.plan), inline: undefined };

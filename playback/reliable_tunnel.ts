@@ -19,6 +19,18 @@ export interface TunnelPort {
    * is false, then padding. Never fails and always fills it whole.
    */
   fill(connection: number, buffer: Uint8Array, dataAllowed: boolean): Composition;
+  /**
+   * From now on connection `connection` is filled by {@linkcode TunnelPort.fillFree}; `wake` is called when
+   * there is something to fill it with, perhaps more often, and perhaps within other calls.
+   */
+  flow(connection: number, wake: () => void): void;
+  /**
+   * Puts what there is for connection `connection` at the head of `buffer`, without padding: all zero if there
+   * is nothing. Acknowledgements alone wait until they are worth it, or `patient` is false.
+   */
+  fillFree(connection: number, buffer: Uint8Array, patient: boolean): Composition;
+  /** Whether acknowledgements wait that no data has taken along. */
+  readonly owesAcks: boolean;
   /** Takes bytes that arrived on a cover connection, in order. Throws on bytes that make no sense. */
   receive(connection: number, bytes: Uint8Array): void;
   /** A cover connection exists from now on. */

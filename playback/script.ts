@@ -64,6 +64,7 @@ export function settlePlan(plan: ConnectionPlan, grid: SizeGrid): ConnectionPlan
       response: response.map((message) => settle(message, grid)),
     })),
     close: { by: plan.close.by, how: plan.close.how, time: quantizeTime(plan.close.time) },
+    ...(plan.free ? { free: true } : {}),
   };
 }
 
@@ -76,6 +77,8 @@ export class Script {
   readonly messages: ScriptMessage[] = [];
   /** How the connection ends, once the last exchange is known. */
   close: ConnectionPlan["close"] | undefined;
+  /** After all that, both ends send what they have: see {@linkcode ConnectionPlan.free}. */
+  free = false;
   /** Sizes that exist. */
   readonly grid: SizeGrid;
   readonly #payload: Record<End, number> = { client: 0, server: 0 };
@@ -87,6 +90,7 @@ export class Script {
     if (plan !== undefined) {
       for (const exchange of plan.exchanges) this.add(exchange);
       this.close = plan.close;
+      this.free = plan.free ?? false;
     }
   }
 

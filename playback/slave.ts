@@ -245,6 +245,7 @@ export class Slave {
       live.script.add(exchange);
     }
     live.script.close = plan.close;
+    live.script.free = plan.free ?? false;
   }
 
   /** Adds to a connection's script what a decoder has got. */

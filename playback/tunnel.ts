@@ -32,6 +32,9 @@ const TURN = 4096;
 /** After so many frames that ask for no acknowledgement, they are acknowledged all the same. */
 const ACKS_UNACKNOWLEDGED = 32;
 
+/** Bytes received on a connection that flows before they are acknowledged with nothing else to send. */
+const ACK_BYTES = 131072;
+
 /** Closed connections that are kept for their last acknowledgements. */
 const MAX_CLOSED = 1024;
 
@@ -64,6 +67,8 @@ export interface TunnelOptions {
   readonly finalAckTimeout?: number;
 }
 
+const NOTHING: Composition = { control: 0, data: 0, padding: 0 };
+
 /** A frame that is sent until acknowledged. */
 interface Frame {
   readonly bytes: Uint8Array;
@@ -83,6 +88,8 @@ type Extent =
 interface Cover {
   readonly number: number;
   open: boolean;
+  /** Called when there is something to send, if it is not filled by a plan. */
+  wake: (() => void) | undefined;
   // Sending.
   written: number;
   extents: Extent[];
@@ -175,6 +182,11 @@ export class ReliableTunnel implements TunnelPort {
   #nextStream = 0;
   #extra = 0;
   #refusals = 0;
+  /** Open connections that are filled freely. */
+  readonly #flowing = new Set<Cover>();
+  /** While bytes are taken in nobody is woken: at the end it is one call. */
+  #receiving = false;
+  #filled = 0;
   #error: Error | undefined;
   #failed = false;
 
@@ -253,6 +265,7 @@ export class ReliableTunnel implements TunnelPort {
       cover.timer = undefined;
     }
     this.#covers.clear();
+    this.#flowing.clear();
     this.#closedCovers.clear();
     this.#acksDue.clear();
     this.#engineFrames = [];
@@ -282,6 +295,7 @@ export class ReliableTunnel implements TunnelPort {
     const cover: Cover = {
       number: connection,
       open: true,
+      wake: undefined,
       written: 0,
       extents: [],
       tail: undefined,
@@ -308,6 +322,7 @@ export class ReliableTunnel implements TunnelPort {
     if (cover === undefined || !cover.open) return;
     cover.open = false;
     cover.bound = [];
+    this.#setWake(cover, undefined);
     this.#closedCovers.add(cover);
     this.#closeReceiving(cover);
     if (clean && !cover.finalAcked) {
@@ -346,17 +361,9 @@ export class ReliableTunnel implements TunnelPort {
     let data = 0;
     if (cover?.open && !cover.finalAcked) {
       at = this.#fillControl(cover, buffer, dataAllowed);
-      while (dataAllowed && at < buffer.length && cover.tail === undefined) {
-        const stream = this.#nextInTurn();
-        if (stream === undefined) break;
-        const length = this.#putData(cover, buffer, at, stream);
-        if (length === 0) break;
-        at = cover.extents.at(-1)!.end - cover.written;
-        data += length;
-        // The last bytes of a stream free its FIN, which may still fit.
-        if (this.#streamFrames.length > 0) {
-          at = this.#fillFrames(cover, buffer, at, this.#streamFrames);
-        }
+      if (dataAllowed) {
+        data = this.#fillData(cover, buffer, at);
+        at = this.#filled;
       }
     }
     buffer.fill(0, at);
@@ -364,21 +371,84 @@ export class ReliableTunnel implements TunnelPort {
     return { control: at - data, data, padding: buffer.length - at };
   }
 
+  flow(connection: number, wake: () => void): void {
+    const cover = this.#covers.get(connection);
+    if (cover?.open) this.#setWake(cover, wake);
+  }
+
+  fillFree(connection: number, buffer: Uint8Array, patient: boolean): Composition {
+    const cover = this.#covers.get(connection);
+    if (!cover?.open || cover.finalAcked || (patient && !this.#worthSending(cover))) return NOTHING;
+    const control = this.#fillControl(cover, buffer, true);
+    const data = this.#fillData(cover, buffer, control);
+    cover.written += this.#filled;
+    return { control: this.#filled - data, data, padding: 0 };
+  }
+
+  get owesAcks(): boolean {
+    return this.#acksDue.size > 0 || this.#creditsDue.size > 0;
+  }
+
   receive(connection: number, bytes: Uint8Array): void {
     const cover = this.#covers.get(connection);
     if (cover?.parser === undefined) return;
+    this.#receiving = true;
     try {
       cover.parser.push(bytes);
     } catch (error) {
       cover.parser = undefined;
       throw error;
+    } finally {
+      this.#receiving = false;
     }
     if (cover.open && (cover.eliciting || cover.quiet >= ACKS_UNACKNOWLEDGED)) {
       this.#acksDue.add(cover);
     }
+    this.#wake();
   }
 
   // Filling.
+
+  #setWake(cover: Cover, wake: (() => void) | undefined): void {
+    cover.wake = wake;
+    if (wake === undefined) this.#flowing.delete(cover);
+    else this.#flowing.add(cover);
+  }
+
+  /** Something may be sent now: connections that flow take it. */
+  #wake(): void {
+    if (this.#receiving) return;
+    for (const cover of this.#flowing) cover.wake!();
+  }
+
+  /** Whether there is more to send on a connection that flows than acknowledgements that can wait. */
+  #worthSending(cover: Cover): boolean {
+    if (!this.#idle || this.#engineFrames.length > 0 || this.#creditsDue.size > 0) return true;
+    if (cover.bound.length > 0 || cover.tail !== undefined || cover.owed !== undefined) return true;
+    for (const due of this.#acksDue) {
+      if (!due.open || (due.parser?.processed ?? 0) - due.ackSent >= ACK_BYTES) return true;
+    }
+    return false;
+  }
+
+  /** Puts data at `at` and returns how many bytes of it; `#filled` is then the position after it. */
+  #fillData(cover: Cover, buffer: Uint8Array, at: number): number {
+    let data = 0;
+    while (at < buffer.length && cover.tail === undefined) {
+      const stream = this.#nextInTurn();
+      if (stream === undefined) break;
+      const length = this.#putData(cover, buffer, at, stream);
+      if (length === 0) break;
+      at = cover.extents.at(-1)!.end - cover.written;
+      data += length;
+      // The last bytes of a stream free its FIN, which may still fit.
+      if (this.#streamFrames.length > 0) {
+        at = this.#fillFrames(cover, buffer, at, this.#streamFrames);
+      }
+    }
+    this.#filled = at;
+    return data;
+  }
 
   #fillControl(cover: Cover, buffer: Uint8Array, dataAllowed: boolean): number {
     let at = 0;
@@ -539,7 +609,8 @@ export class ReliableTunnel implements TunnelPort {
     const queue = again ? this.#again : this.#ready;
     const offset = again ? stream.lost.firstStart! : stream.sent;
     const available = again ? stream.lost.firstEnd! - offset : stream.freshBytes;
-    const most = queue.size > 1 ? Math.min(available, TURN) : available;
+    const turn = Math.max(TURN, buffer.length >>> 2);
+    const most = queue.size > 1 ? Math.min(available, turn) : available;
     const follows = cover.lastStream === stream.id && cover.lastEnd === offset;
     const head = follows ? 1 : 1 + varintLength(stream.id) + varintLength(offset);
     const room = buffer.length - at - head;
@@ -707,6 +778,7 @@ export class ReliableTunnel implements TunnelPort {
     if (from === extents.length) return;
     const lost = extents.splice(from);
     for (let index = lost.length - 1; index >= 0; index--) this.#lost(lost[index]!);
+    this.#wake();
   }
 
   /** The last acknowledgement of a closed connection is due if the one before does not say it all. */
@@ -715,8 +787,10 @@ export class ReliableTunnel implements TunnelPort {
       this.#acksDue.has(cover);
     cover.finalPosition = cover.parser?.processed ?? cover.ackSent;
     cover.parser = undefined;
-    if (unsaid) this.#acksDue.add(cover);
-    else if (cover.ackHeard) cover.receiveDone = true;
+    if (unsaid) {
+      this.#acksDue.add(cover);
+      this.#wake();
+    } else if (cover.ackHeard) cover.receiveDone = true;
   }
 
   #forgetCover(cover: Cover): void {
@@ -737,6 +811,7 @@ export class ReliableTunnel implements TunnelPort {
   #queueEngineFrame(frame: Frame): void {
     this.#framesUnacked++;
     this.#engineFrames.push(frame);
+    this.#wake();
   }
 
   #queueStreamFrame(bytes: Uint8Array, onAcked?: () => void): void {
@@ -744,6 +819,7 @@ export class ReliableTunnel implements TunnelPort {
     this.#framesUnacked++;
     this.#streamFrames.push({ bytes, onAcked, engine: false });
     if (idle) this.onDemand?.();
+    this.#wake();
   }
 
   #addStream(
@@ -759,11 +835,14 @@ export class ReliableTunnel implements TunnelPort {
         if (stream.lost.count > 0) this.#again.add(stream);
         if (stream.freshBytes > 0) this.#ready.add(stream);
         if (idle && !this.#idle) this.onDemand?.();
+        this.#wake();
       },
       consumed: (stream) => {
         this.#accountExtra(stream);
-        if (stream.wantsCredit && this.#grantable(stream) - stream.granted >= INITIAL_WINDOW / 4) {
+        const window = this.#flowing.size > 0 ? this.#windows.receive : INITIAL_WINDOW;
+        if (stream.wantsCredit && this.#grantable(stream) - stream.granted >= window / 4) {
           this.#creditsDue.add(stream);
+          this.#wake();
         }
       },
       queue: (bytes, onAcked) => this.#queueStreamFrame(bytes, onAcked),

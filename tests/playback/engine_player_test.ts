@@ -20,6 +20,7 @@ class NoTunnel implements TunnelPort {
   onDemand = undefined;
   backlog = 0;
   streams = 0;
+  owesAcks = false;
   received = 0;
   closed: boolean | undefined;
   readonly allowed: boolean[] = [];
@@ -27,6 +28,10 @@ class NoTunnel implements TunnelPort {
     this.allowed.push(dataAllowed);
     buffer.fill(0);
     return { control: 0, data: 0, padding: buffer.length };
+  }
+  flow(): void {}
+  fillFree() {
+    return { control: 0, data: 0, padding: 0 };
   }
   receive(_connection: number, bytes: Uint8Array): void {
     if (bytes.includes(0xff)) throw new Error("no sense");

@@ -126,8 +126,17 @@ class TlsConnection implements CarrierConnection {
       throw new RangeError(`a record holds ${TLS_GRID.maxPayload} bytes, not ${payload.length}`);
     }
     if (!this.#socket.writable) return;
+    this.#enqueue(payload.slice());
+  }
+
+  writeFree(payload: Uint8Array): void {
+    if (this.#closing !== undefined || payload.length === 0 || !this.#socket.writable) return;
+    this.#enqueue(payload);
+  }
+
+  #enqueue(payload: Uint8Array): void {
     this.#queued += payload.length;
-    this.#outbox.push(payload.slice());
+    this.#outbox.push(payload);
     this.#pump();
   }
 
