@@ -2,25 +2,35 @@ import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 
 /** What the guard needs of the genuine server's side: a `Socket` is one, and so is a {@linkcode LaterSocket}. */
-export type Genuine = Pick<
-  Socket,
-  | "destroy"
-  | "end"
-  | "on"
-  | "pause"
-  | "pending"
-  | "resetAndDestroy"
-  | "resume"
-  | "writableLength"
-  | "write"
->;
+export interface Genuine {
+  /** Whether the connection does not stand yet. */
+  readonly pending: boolean;
+  /** Bytes that the genuine server has not taken. */
+  readonly writableLength: number;
+  /** Reports as a `Socket` does. */
+  on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "close" | "connect" | "drain" | "end", listener: () => void): unknown;
+  /** Sends, now or as soon as the connection stands. */
+  write(bytes: Uint8Array): boolean;
+  /** Ends our direction after what was written. */
+  end(): unknown;
+  /** Drops the connection. */
+  destroy(): unknown;
+  /** The same by a reset, where the connection stands. */
+  resetAndDestroy(): unknown;
+  /** Reports no bytes for a while, where that is possible. */
+  pause(): unknown;
+  /** Goes on after a pause. */
+  resume(): unknown;
+}
 
 /**
  * A connection to the genuine server that is still being made, perhaps through a dialogue and a handshake of
  * its own. What is written meanwhile is kept. It is never paused: a TLS socket that ever was does not report
  * its end.
  */
-export class LaterSocket extends EventEmitter {
+export class LaterSocket extends EventEmitter implements Genuine {
   #socket: Socket | undefined;
   #kept: Uint8Array[] = [];
   #keptBytes = 0;

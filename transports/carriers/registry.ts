@@ -1,10 +1,11 @@
 import { UserError } from "../../base/mod.ts";
 import type { Carrier } from "./carrier.ts";
+import { smtpCarrier } from "./smtp.ts";
 import { tlsCarrier } from "./tls.ts";
 
 /** The carriers of this version, by name. A new one is one entry here. */
 export const CARRIERS: ReadonlyMap<string, Carrier> = new Map(
-  [tlsCarrier].map((carrier) => [carrier.name, carrier]),
+  [tlsCarrier, smtpCarrier].map((carrier) => [carrier.name, carrier]),
 );
 
 /** There is no carrier of that name. */
