@@ -223,6 +223,7 @@ export class PacketDecoder {
     flags: 0,
     payloadLength: 0,
     ipLength: 0,
+    wireLength: 0,
     data: new Uint8Array(0),
     payloadStart: 0,
     payloadCaptured: 0,
@@ -278,6 +279,7 @@ export class PacketDecoder {
     const wire = wireLength > captured ? wireLength : captured;
     const wireEnd = start + wire;
     const isCut = wire > captured;
+    packet.wireLength = wire;
 
     const at = linkLayer(linkType, data, start, end);
     let outcome = at < 0 ? at : this.#ipHeader(data, at, end, wireEnd, isCut, atSnapLength);

@@ -58,6 +58,8 @@ export interface Packet {
   payloadLength: number;
   /** Bytes of IP packet by its own header; 0 where `version` is 0. */
   ipLength: number;
+  /** Bytes of the frame as it was on the wire, before the snap length cut it. */
+  wireLength: number;
   /** The buffer that holds the packet; valid during the call only. */
   data: Uint8Array;
   /** Where the payload starts in `data`. */

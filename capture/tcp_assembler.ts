@@ -166,8 +166,8 @@ class Flow {
  * const packet: Packet = {
  *   index: 0, time: 0, version: 4, protocol: 6, addresses: new Uint8Array(32),
  *   sourcePort: 50000, destinationPort: 443, sequence: 7, acknowledgement: 0, flags: 2,
- *   payloadLength: 0, ipLength: 40, data: new Uint8Array(), payloadStart: 0, payloadCaptured: 0,
- *   comment: "",
+ *   payloadLength: 0, ipLength: 40, wireLength: 54, data: new Uint8Array(), payloadStart: 0,
+ *   payloadCaptured: 0, comment: "",
  * };
  * const ports: number[] = [];
  * const assembler = new TcpAssembler((c) => ports.push(c.serverPort), { capture: "example" });

@@ -106,6 +106,7 @@ export class Talk {
       flags,
       payloadLength: payload.length,
       ipLength: 40 + payload.length,
+      wireLength: 54 + payload.length,
       data: payload,
       payloadStart: 0,
       payloadCaptured: payload.length,
