@@ -94,6 +94,9 @@ async function run(options: Options): Promise<void> {
   print(
     options.json ? JSON.stringify({ line: running.line, address: running.address }) : running.line,
   );
+  // Users who were added or removed are seen within seconds; at once with this signal, which Windows lacks.
+  const reread = () => void running.users.check();
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGHUP", reread);
   await untilSignal();
   await running.close();
 }

@@ -45,9 +45,19 @@ class Transport implements AsyncDisposable {
     }
   }
 
+  /** Sends a signal. */
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
   /** Ends it as tor does; returns the exit code. */
   async stop(): Promise<number> {
     await this.#child.stdin.close().catch(() => {});
+    return await this.ended();
+  }
+
+  /** Waits for its end; returns the exit code. */
+  async ended(): Promise<number> {
     for (;;) {
       const { done, value } = await this.#reader.read();
       if (done) break;
@@ -228,4 +238,107 @@ Deno.test("mimic under tor: a bridge leads to its tor and to nothing else", asyn
     await bridge.stop();
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+/** Whether a port takes connections. */
+const takes = (port: number) =>
+  Wire.open("127.0.0.1", port).then((wire) => {
+    wire.socket.destroy();
+    return true;
+  }, () => false);
+
+/** A moment later. */
+const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+Deno.test("mimic under tor: at the first SIGINT a bridge listens no more, what is open comes to its end", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
+  await using tor = await serveTcp(echo);
+  const { bridge, method } = await startBridge(
+    `${folder}/server/`,
+    tor.port,
+    "mimic:model=constant-rate;mimic:sessions=4",
+  );
+  const { port, args } = argsOf(method);
+  const { transport, socks } = await startTorClient(`${folder}/client/`);
+  try {
+    const { wire, code } = await ask(socks, port, args);
+    assert.equal(code, 0);
+    wire.send("before");
+    await wire.read(6);
+    bridge.kill("SIGINT");
+    while (await takes(port)) await soon();
+    // On the cover connections that are open the stream goes on and comes to its end.
+    const bytes = crypto.getRandomValues(new Uint8Array(3000));
+    wire.send(bytes);
+    assert.deepEqual(await wire.read(bytes.length), [...bytes]);
+    wire.socket.end();
+    assert.deepEqual(await wire.all(), []);
+    // And the bridge ends with the last of them, by itself.
+    assert.equal(await bridge.ended(), 0);
+  } finally {
+    await transport.stop();
+    await bridge.stop();
+  }
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("mimic under tor: at the first SIGINT a bridge reaches its tor no more; the second ends it", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
+  await using tor = await serveTcp(echo);
+  const { bridge, method } = await startBridge(folder, tor.port, "mimic:model=constant-rate");
+  const { port, args } = argsOf(method);
+  const { transport, socks } = await startTorClient(`${folder}/client/`);
+  try {
+    assert.equal((await ask(socks, port, args)).code, 0);
+    bridge.kill("SIGINT");
+    while (await takes(port)) await soon();
+    assert.equal((await ask(socks, port, args)).code, 2);
+    bridge.kill("SIGINT");
+    assert.equal(await bridge.ended(), 0);
+  } finally {
+    await transport.stop();
+    await bridge.stop();
+  }
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("mimic under tor: a client's first SIGINT closes its door, the last connection ends it", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
+  await using tor = await serveTcp(echo);
+  const { bridge, method } = await startBridge(folder, tor.port, "mimic:model=constant-rate");
+  const { port, args } = argsOf(method);
+  const { transport, socks } = await startTorClient(`${folder}/client/`);
+  try {
+    const { wire } = await ask(socks, port, args);
+    transport.kill("SIGINT");
+    while (await takes(socks)) await soon();
+    wire.send("still there").socket.end();
+    assert.deepEqual(await wire.all(), [...new TextEncoder().encode("still there")]);
+    assert.equal(await transport.ended(), 0);
+  } finally {
+    await transport.stop();
+    await bridge.stop();
+  }
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("mimic under tor: SIGTERM ends both ends at once", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
+  await using tor = await serveTcp(echo);
+  const { bridge, method } = await startBridge(folder, tor.port, "mimic:model=constant-rate");
+  const { port, args } = argsOf(method);
+  const { transport, socks } = await startTorClient(`${folder}/client/`);
+  try {
+    const { wire } = await ask(socks, port, args);
+    transport.kill("SIGTERM");
+    assert.equal(await transport.ended(), 0);
+    // What tor had is torn, not ended as if it were whole.
+    assert.deepEqual(await wire.all(), []);
+    bridge.kill("SIGTERM");
+    assert.equal(await bridge.ended(), 0);
+  } finally {
+    await transport.stop();
+    await bridge.stop();
+  }
+  await Deno.remove(folder, { recursive: true });
 });

@@ -98,6 +98,11 @@ export interface CarrierServer {
    * @throws {Error} if the key does not fit the certificate, or either cannot be read.
    */
   renew(identity: ServerIdentity): void;
+  /**
+   * Takes other users' secrets into use, for new connections. Absent where the carrier has no use for them; the
+   * connections of users who are no longer among them are ended by others.
+   */
+  renewUsers?(secrets: readonly Uint8Array[]): void;
   /** Stops listening and resets what is still in its handshake; open connections stay. */
   close(): Promise<void>;
 }

@@ -15,5 +15,6 @@ export * from "./renewal.ts";
 export * from "./server_state.ts";
 export * from "./tm_client.ts";
 export * from "./tm_server.ts";
+export * from "./users_watch.ts";
 export * from "./wire_log_file.ts";
 export * from "./standalone.ts";

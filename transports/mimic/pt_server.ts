@@ -155,16 +155,17 @@ export function mimicServer(options: MimicServerOptions = {}): StartedServer {
 async function start(context: ServerContext, unsafeNotes: boolean) {
   const settings = await settingsIn(context.options);
   const folder = join(context.stateFolder, "mimic");
-  const toTor = new ToTor(context);
+  const file = join(folder, "bridge_line");
   const running = await startServer({
     ...settings,
     listen: context.bindAddress ?? ANYWHERE,
     state: folder,
-    connect: toTor.connect,
+    connect: (destination, client) => connectTor(context, destination, client),
     // Tor knows this machine's address, and puts it into the line where ours has none.
     ways: { listen: "ServerTransportListenAddr" },
     onNote: (text) => context.log("info", text),
     onWarning: (text) => context.log("warning", text),
+    onFirstUser: (line) => writeBridgeLine(file, context.stateFolder, line),
     unsafeNotes,
   });
   const destroy = () => running.close();
@@ -176,11 +177,11 @@ async function start(context: ServerContext, unsafeNotes: boolean) {
         `the bridge line's arguments have ${length} bytes and tor takes ${MAX_ARGS_BYTES}: choose a shorter name=`,
       );
     }
-    const file = join(folder, "bridge_line");
     await writeBridgeLine(file, context.stateFolder, running.parts);
     context.log("notice", `the bridge line is in ${file}`);
+    // As a web server ends that is told to: what is open comes to the end that its plan has, nothing more comes in.
     const stop = async () => {
-      await toTor.drain();
+      await running.drain();
       await destroy();
     };
     return { address: running.address, args, stop, destroy };
@@ -190,48 +191,22 @@ async function start(context: ServerContext, unsafeNotes: boolean) {
   }
 }
 
-/** Connections to the bridge's tor. */
-class ToTor {
-  readonly #context: ServerContext;
-  readonly #open = new Set<Socket>();
-  readonly #drained = Promise.withResolvers<void>();
-  #draining = false;
-
-  constructor(context: ServerContext) {
-    this.#context = context;
+/** Connects a stream to the bridge's tor, and to nothing else. */
+async function connectTor(
+  context: ServerContext,
+  destination: Address,
+  client: Address,
+): Promise<Socket> {
+  if (!isOrPort(destination)) {
+    throw new DestinationError(STREAM_CODES.forbidden, "only tor is served here");
   }
-
-  /** Connects a stream; an arrow function, to be handed to a server. */
-  readonly connect = async (destination: Address, client: Address): Promise<Socket> => {
-    if (!isOrPort(destination)) {
-      throw new DestinationError(STREAM_CODES.forbidden, "only tor is served here");
-    }
-    if (this.#draining) throw new DestinationError(STREAM_CODES.forbidden, "the bridge ends");
-    try {
-      const socket = await this.#context.dialOrPort({
-        host: plainAddress(client.host),
-        port: client.port,
-      });
-      this.#open.add(socket);
-      socket.once("close", () => {
-        this.#open.delete(socket);
-        this.#look();
-      });
-      return socket;
-    } catch (error) {
-      this.#context.log("warning", `tor does not take a connection: ${reasonOf(error)}`);
-      throw new DestinationError(socksReplyOf(error), reasonOf(error));
-    }
-  };
-
-  /** Takes no more; resolves when the last one is over. Cover goes on until then, for it carries them. */
-  drain(): Promise<void> {
-    this.#draining = true;
-    this.#look();
-    return this.#drained.promise;
+  if (context.draining.aborted) {
+    throw new DestinationError(STREAM_CODES.forbidden, "the bridge ends");
   }
-
-  #look(): void {
-    if (this.#draining && this.#open.size === 0) this.#drained.resolve();
+  try {
+    return await context.dialOrPort({ host: plainAddress(client.host), port: client.port });
+  } catch (error) {
+    context.log("warning", `tor does not take a connection: ${reasonOf(error)}`);
+    throw new DestinationError(socksReplyOf(error), reasonOf(error));
   }
 }

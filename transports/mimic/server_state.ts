@@ -34,6 +34,21 @@ function secretsIn(text: string, file: string): Uint8Array[] {
 }
 
 /**
+ * The users' secrets in `file`, one a line.
+ *
+ * @throws {StateError} if it cannot be read, or holds none.
+ * @throws {SecretError} if a line is none.
+ */
+export async function readSecrets(file: string): Promise<Uint8Array[]> {
+  try {
+    return secretsIn(await Deno.readTextFile(file), file);
+  } catch (cause) {
+    if (cause instanceof UserError) throw cause;
+    throw new StateError(file, cause);
+  }
+}
+
+/**
  * The lines of all users of the server whose state is in `folder`, in the order of its file `secrets`;
  * with another address if one is given.
  *

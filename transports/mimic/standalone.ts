@@ -24,6 +24,7 @@ import { CertificateWatch } from "./renewal.ts";
 import { openServerState } from "./server_state.ts";
 import { TmClient } from "./tm_client.ts";
 import { TmServer, type TmServerOptions } from "./tm_server.ts";
+import { UsersWatch } from "./users_watch.ts";
 import { WireLogFile } from "./wire_log_file.ts";
 
 /** A model learned for another carrier than the one in use. */
@@ -96,6 +97,8 @@ export interface StandaloneServerOptions {
   readonly onNote?: (text: string) => void;
   /** Told in words of what the operator has to know: a certificate that ends, a key that has changed. */
   readonly onWarning?: (text: string) => void;
+  /** Told of the first user's line when users have changed. */
+  readonly onFirstUser?: (line: ServerLine) => Promise<void>;
   /** Whether notes may name clients and destinations. */
   readonly unsafeNotes?: boolean;
 }
@@ -112,6 +115,13 @@ export interface StandaloneServer {
   readonly server: TmServer;
   /** What looks after its certificate. */
   readonly watch: CertificateWatch;
+  /** What looks after its users. */
+  readonly users: UsersWatch;
+  /**
+   * Stops to listen at once; resolves when the last connection that was open then has come to its own end. It is
+   * still to be closed.
+   */
+  drain(): Promise<void>;
   /** Ends it. */
   close(): Promise<void>;
 }
@@ -201,15 +211,37 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     onWarning,
   });
   watch.start();
-  await writeFileAtomically(`${options.state}/line`, `${text}\n`, { mode: 0o600 });
+  const keepLine = (kept: string) =>
+    writeFileAtomically(`${options.state}/line`, `${kept}\n`, { mode: 0o600 });
+  const users = new UsersWatch({
+    file: `${options.state}/secrets`,
+    secrets: state.secrets,
+    onChanged: async (secrets) => {
+      server.renewUsers(secrets);
+      carrier.renewUsers?.(secrets);
+      const first = { ...line, secret: secrets[0]! };
+      await keepLine(formatLine(first));
+      await options.onFirstUser?.(first);
+      onNote?.(`users were read anew: ${secrets.length}`);
+    },
+    onWarning,
+  });
+  users.start();
+  await keepLine(text);
   return {
     line: text,
     parts: line,
     address,
     server,
     watch,
+    users,
+    drain: async () => {
+      await carrier.close();
+      await server.idle();
+    },
     close: async () => {
       watch[Symbol.dispose]();
+      users[Symbol.dispose]();
       await carrier.close();
       server.stop();
       await settle();

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from "node:crypto";
 import type { Socket } from "node:net";
 import { SystemClock } from "../../playback/mod.ts";
 import {
@@ -84,7 +85,8 @@ export interface TmServerOptions {
 }
 
 interface Tunnel {
-  readonly user: number;
+  /** Its user's place among the secrets, which may change. */
+  user: number;
   /** The peer of the connection that began it. */
   readonly client: Address;
   /** The key of its tokens and seals. */
@@ -109,13 +111,16 @@ export class TmServer {
   readonly #tokens = new TokenBook<Tunnel>(({ slave }) => slave.sessions);
   readonly #tunnels = new Set<Tunnel>();
   readonly #strangers = new Set<() => void>();
+  #secrets: readonly Uint8Array[];
   #stopped = false;
+  #onIdle: (() => void) | undefined;
 
   /** Prepares a server; give its {@linkcode TmServer.accept} to a carrier. */
   constructor(options: TmServerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? new SystemClock();
     this.#limits = options.limits ?? DEFAULT_USER_LIMITS;
+    this.#secrets = options.secrets;
   }
 
   /** Tunnels that are kept, with and without connections. */
@@ -157,7 +162,7 @@ export class TmServer {
         admit = (proven) => this.#resume(proven, token);
         return "proven";
       }
-      const hello = judgeHello(first, connection.certificateDigest, this.#options.secrets);
+      const hello = judgeHello(first, connection.certificateDigest, this.#secrets);
       if (hello === undefined || !this.#replays.admit(hello.nonce)) return "stranger";
       if (!this.#hasRoom(hello.user) || !this.#makeRoom(hello.user)) {
         this.#options.onNote?.("a user was turned away: too many tunnels or connections");
@@ -171,7 +176,10 @@ export class TmServer {
       this.#options.decoy,
       judge,
       (proven) => admit!(proven),
-      () => this.#strangers.delete(stop),
+      () => {
+        this.#strangers.delete(stop);
+        this.#lookIdle();
+      },
       () => this.#options.onNote?.("the decoy cannot be reached: strangers are reset"),
     );
     this.#strangers.add(stop);
@@ -180,6 +188,37 @@ export class TmServer {
   /** The carrier shows another certificate from now on. */
   renewed(certificateDigest: Uint8Array): void {
     this.#tokens.rebind(certificateDigest);
+  }
+
+  /** Takes other users' secrets into use; tunnels of users who are no longer among them end. */
+  renewUsers(secrets: readonly Uint8Array[]): void {
+    const before = this.#secrets;
+    this.#secrets = secrets;
+    for (const tunnel of [...this.#tunnels]) {
+      const own = before[tunnel.user]!;
+      const user = secrets.findIndex((secret) => timingSafeEqual(secret, own));
+      if (user < 0) this.#end(tunnel, "its user was removed");
+      else tunnel.user = user;
+    }
+  }
+
+  /**
+   * Resolves as soon as no connection is open any more, neither of a tunnel nor of a stranger: for a server whose
+   * carrier has stopped to listen.
+   */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+      this.#lookIdle();
+    });
+  }
+
+  #lookIdle(): void {
+    // Not at once: a stranger that has just proved itself is about to become a connection of a tunnel.
+    if (this.#onIdle === undefined) return;
+    queueMicrotask(() => {
+      if (this.#strangers.size === 0 && this.connections === 0) this.#onIdle?.();
+    });
   }
 
   /** Ends everything: connections are closed, streams and destinations reset. */
@@ -227,7 +266,7 @@ export class TmServer {
   }
 
   #begin(connection: CarrierConnection, hello: JudgedHello): void {
-    const resumeKey = tunnelKey(this.#options.secrets[hello.user]!, hello.nonce);
+    const resumeKey = tunnelKey(this.#secrets[hello.user]!, hello.nonce);
     const { models, onNote, onWire, policy } = this.#options;
     const reliable = new ReliableTunnel({
       end: "server",
@@ -251,6 +290,7 @@ export class TmServer {
           onNote?.(`a cover connection was given up: ${String(report.error)}`),
         onClosed: (open) => {
           if (open === 0) this.#expire(tunnel);
+          this.#lookIdle();
         },
       }),
     };
