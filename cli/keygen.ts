@@ -18,7 +18,8 @@ async function run({ append, json }: { append?: string; json?: boolean }): Promi
   const secret = formatSecret(newSecret());
   if (append !== undefined) {
     try {
-      await Deno.writeTextFile(append, `${secret}\n`, { append: true, mode: 0o600 });
+      // The line before may lack its end; empty lines are nobody's.
+      await Deno.writeTextFile(append, `\n${secret}\n`, { append: true, mode: 0o600 });
     } catch (cause) {
       if (cause instanceof Deno.errors.NotCapable) throw cause;
       throw new UserError(`${append}: cannot be written: ${(cause as Error).message}`, { cause });

@@ -43,6 +43,11 @@ export class CommandProcess {
     return value;
   }
 
+  /** Sends a signal. */
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
   /** Sends SIGTERM and waits for the end; returns the exit code and the rest of standard output. */
   async stop(): Promise<{ code: number; rest: string[] }> {
     try {

@@ -27,8 +27,10 @@ export interface ServerState {
 
 /** The secrets that a file holds, one a line. */
 function secretsIn(text: string, file: string): Uint8Array[] {
-  const secrets = text.split("\n").map((line) => line.trim()).filter((line) => line !== "")
-    .map((line, index) => parseSecret(line, `${file}, line ${index + 1}`));
+  const secrets = text.split("\n").flatMap((line, index) => {
+    const secret = line.trim();
+    return secret === "" ? [] : [parseSecret(secret, `${file}, line ${index + 1}`)];
+  });
   if (secrets.length === 0) throw new Error(`${file} is empty`);
   return secrets;
 }
