@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../base/mod.ts";
+import { thirdPartyNotices } from "./notices.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 
@@ -97,7 +98,7 @@ async function replaceable(folder: string): Promise<boolean> {
 /**
  * Makes a copy of the product that installs and runs without this folder, laid out as below a prefix:
  * `bin/trafficmimic` (the launcher), `lib/trafficmimic` (bundles, models), `share/trafficmimic` (units,
- * examples, licence), and `install.sh`. Written under another name first, so that it is whole or not
+ * examples, licence and those of bundled packages), and `install.sh`. Written under another name first, so that it is whole or not
  * there.
  *
  * @throws {BuildError} if it cannot be made.
@@ -125,6 +126,10 @@ export async function build({ out, commands, withDeno }: BuildOptions): Promise<
     await copyFolder(join(root, "packaging/systemd"), join(share, "systemd"));
     await copyFolder(join(root, "packaging/tor"), join(share, "tor"));
     await Deno.copyFile(join(root, "LICENSE"), join(share, "LICENSE"));
+    await Deno.writeTextFile(
+      join(share, "THIRD-PARTY-NOTICES"),
+      await thirdPartyNotices(root, Object.values(BUNDLES), withDeno),
+    );
     await Deno.copyFile(join(root, "packaging/install.sh"), join(partial, "install.sh"));
     await Deno.chmod(join(partial, "install.sh"), 0o755);
     await Deno.remove(out, { recursive: true }).catch(() => {});

@@ -106,6 +106,11 @@ Deno.test({
     const program = `${folder}/usr/bin/trafficmimic`;
     const model = `${folder}/fast.json`;
     await Deno.writeTextFile(model, FAST_MODEL_FILE);
+    await t.step("licences come with it", async () => {
+      const share = `${folder}/usr/share/trafficmimic`;
+      assert.match(await Deno.readTextFile(`${share}/LICENSE`), /^MIT License/);
+      assert.match(await Deno.readTextFile(`${share}/THIRD-PARTY-NOTICES`), /^commander@/m);
+    });
     {
       await using island = await Island.make();
       await t.step("the source and the network are gone", async () => {
