@@ -1,0 +1,3 @@
+import { serveForest } from "./forest_workers.ts";
+
+serveForest();
