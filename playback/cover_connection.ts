@@ -47,7 +47,10 @@ export interface CoverConnection {
 
 /** What a cover connection reports. */
 export interface CoverListener {
-  /** Payload bytes arrived, in order; record boundaries mean nothing. Valid during the call only. */
+  /**
+   * Payload bytes arrived, in order; record boundaries mean nothing. They are not changed afterwards, so that
+   * they may be kept.
+   */
   onData(bytes: Uint8Array): void;
   /** All that was queued has been taken by the operating system. */
   onDrain?(): void;

@@ -111,6 +111,8 @@ export class StreamState implements TunnelStream {
   readonly #acked = new Ranges();
   readonly #beyond = new Ranges();
   #receiveHighest = 0;
+  /** While the user is told of bytes that came in order: these, not yet in the ring. */
+  #fresh: Uint8Array | undefined;
   #final = -1;
   #endWanted = false;
   #finQueued = false;
@@ -178,6 +180,14 @@ export class StreamState implements TunnelStream {
 
   read(): Uint8Array | null | undefined {
     if (this.error !== undefined) throw this.error;
+    const fresh = this.#fresh;
+    if (fresh !== undefined) {
+      this.#fresh = undefined;
+      this.receiveBase += fresh.length;
+      this.#owner.consumed(this);
+      // A few bytes are not to keep the whole record that they came in.
+      return 2 * fresh.length >= fresh.buffer.byteLength ? fresh : fresh.slice();
+    }
     const length = Math.min(READ_SIZE, this.receiveNext - this.receiveBase);
     if (length > 0) {
       const bytes = new Uint8Array(length);
@@ -264,6 +274,10 @@ export class StreamState implements TunnelStream {
       offset = this.receiveNext;
     }
     const end = offset + bytes.length;
+    if (
+      offset === this.receiveBase && offset === this.receiveNext && this.#beyond.count === 0 &&
+      this.phase !== "unannounced" && this.onReadable !== undefined
+    ) return this.#handOver(bytes);
     this.#receiveRing.write(this.receiveBase, this.#receiveHighest, offset, bytes);
     this.#receiveHighest = Math.max(this.#receiveHighest, end);
     if (offset > this.receiveNext) {
@@ -279,6 +293,18 @@ export class StreamState implements TunnelStream {
       this.#beyond.remove(0, this.receiveNext);
     }
     if (this.phase !== "unannounced") this.onReadable?.();
+  }
+
+  /** Offers bytes to the user as they came; what is not taken at once is kept. */
+  #handOver(bytes: Uint8Array): void {
+    this.#fresh = bytes;
+    this.receiveNext += bytes.length;
+    this.#receiveHighest = Math.max(this.#receiveHighest, this.receiveNext);
+    this.onReadable!();
+    if (this.#fresh === undefined) return;
+    this.#fresh = undefined;
+    if (this.phase === "dead") return;
+    this.#receiveRing.write(this.receiveBase, this.receiveBase, this.receiveBase, bytes);
   }
 
   /** The peer will send no more than `offset` bytes. */

@@ -67,6 +67,9 @@ export interface TunnelOptions {
   readonly finalAckTimeout?: number;
 }
 
+/** How many times larger windows are while connections flow: the path alone is to limit those. */
+const FREE_WINDOWS = 8;
+
 const NOTHING: Composition = { control: 0, data: 0, padding: 0 };
 
 /** A frame that is sent until acknowledged. */
@@ -159,7 +162,7 @@ export class ReliableTunnel implements TunnelPort {
   readonly #clock: Clock;
   readonly #parity: 0 | 1;
   readonly #maxStreams: number;
-  readonly #windows: { readonly initial: number; readonly receive: number; readonly send: number };
+  readonly #windows: { readonly receive: number; readonly send: number };
   readonly #sendLimit: number;
   readonly #extraLimit: number;
   readonly #finalAckTimeout: number;
@@ -196,7 +199,6 @@ export class ReliableTunnel implements TunnelPort {
     this.#parity = options.end === "client" ? 0 : 1;
     this.#maxStreams = options.maxStreams ?? 256;
     this.#windows = {
-      initial: INITIAL_WINDOW,
       receive: options.receiveWindow ?? 262144,
       send: options.sendBuffer ?? 524288,
     };
@@ -804,6 +806,10 @@ export class ReliableTunnel implements TunnelPort {
 
   // Streams.
 
+  get #widening(): number {
+    return this.#flowing.size > 0 ? FREE_WINDOWS : 1;
+  }
+
   get #idle(): boolean {
     return this.#ready.size === 0 && this.#again.size === 0 && this.#streamFrames.length === 0;
   }
@@ -829,7 +835,13 @@ export class ReliableTunnel implements TunnelPort {
   ): StreamState {
     const stream = new StreamState(id, destination, phase, {
       sendLimit: () =>
-        Math.max(SMALLEST_SEND, Math.floor(this.#sendLimit / Math.max(1, this.#streams.size))),
+        Math.max(
+          SMALLEST_SEND,
+          Math.min(
+            this.#windows.send * this.#widening,
+            Math.floor(this.#sendLimit / Math.max(1, this.#streams.size)),
+          ),
+        ),
       sendable: (stream) => {
         const idle = this.#idle;
         if (stream.lost.count > 0) this.#again.add(stream);
@@ -839,7 +851,9 @@ export class ReliableTunnel implements TunnelPort {
       },
       consumed: (stream) => {
         this.#accountExtra(stream);
-        const window = this.#flowing.size > 0 ? this.#windows.receive : INITIAL_WINDOW;
+        const window = this.#flowing.size > 0
+          ? this.#windows.receive * this.#widening
+          : INITIAL_WINDOW;
         if (stream.wantsCredit && this.#grantable(stream) - stream.granted >= window / 4) {
           this.#creditsDue.add(stream);
           this.#wake();
@@ -847,7 +861,11 @@ export class ReliableTunnel implements TunnelPort {
       },
       queue: (bytes, onAcked) => this.#queueStreamFrame(bytes, onAcked),
       forget: (stream) => this.#forgetStream(stream),
-    }, this.#windows);
+    }, {
+      initial: INITIAL_WINDOW,
+      receive: this.#windows.receive * FREE_WINDOWS,
+      send: this.#windows.send * FREE_WINDOWS,
+    });
     this.#streams.set(id, stream);
     if (this.#streams.size === 1) this.onDemand?.();
     return stream;
@@ -921,7 +939,8 @@ export class ReliableTunnel implements TunnelPort {
   /** The highest offset that a stream's peer may be allowed to send up to. */
   #grantable(stream: StreamState): number {
     const spare = this.#extraLimit - (this.#extra - stream.extra);
-    const window = Math.min(this.#windows.receive, INITIAL_WINDOW + Math.max(0, spare));
+    const most = this.#windows.receive * this.#widening;
+    const window = Math.min(most, INITIAL_WINDOW + Math.max(0, spare));
     return stream.receiveBase + window;
   }
 

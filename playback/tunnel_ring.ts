@@ -1,5 +1,27 @@
 const SMALLEST = 4096;
 
+/** Bytes that the rings' old memory may hold, ready to be used again. */
+const MOST_SPARE = 8388608;
+
+/** Old memory of rings by its length: streams that fill and empty all the time would make garbage only. */
+const spare = new Map<number, Uint8Array<ArrayBuffer>[]>();
+let spareBytes = 0;
+
+function take(length: number): Uint8Array<ArrayBuffer> {
+  const old = spare.get(length)?.pop();
+  if (old === undefined) return new Uint8Array(length);
+  spareBytes -= length;
+  return old;
+}
+
+function giveBack(bytes: Uint8Array<ArrayBuffer>): void {
+  if (bytes.length === 0 || spareBytes + bytes.length > MOST_SPARE) return;
+  spareBytes += bytes.length;
+  const list = spare.get(bytes.length);
+  if (list === undefined) spare.set(bytes.length, [bytes]);
+  else list.push(bytes);
+}
+
 /**
  * Bytes of a stream between two offsets that never lie more than `limit` apart, in a ring that grows as
  * needed and is given back when empty. The owner keeps the offsets.
@@ -39,14 +61,15 @@ export class Ring {
 
   /** Gives the memory back; nothing is held any more. */
   release(): void {
-    if (this.#bytes.length > 0) this.#bytes = new Uint8Array(0);
+    giveBack(this.#bytes);
+    this.#bytes = new Uint8Array(0);
   }
 
   #grow(base: number, end: number, needed: number): void {
     let capacity = Math.max(SMALLEST, this.#bytes.length);
     while (capacity < needed) capacity *= 2;
     const old = this.#bytes;
-    const grown = new Uint8Array(Math.min(capacity, Math.max(this.limit, SMALLEST)));
+    const grown = take(Math.min(capacity, Math.max(this.limit, SMALLEST)));
     for (let offset = base; offset < end;) {
       const from = offset % old.length;
       const to = offset % grown.length;
@@ -54,6 +77,7 @@ export class Ring {
       grown.set(old.subarray(from, from + length), to);
       offset += length;
     }
+    giveBack(old);
     this.#bytes = grown;
   }
 }

@@ -42,6 +42,11 @@ export function copyBothWays(
 
     // From the socket to the stream.
     let ended = false;
+    let reading = false;
+    const hold = () => {
+      if (reading) socket.pause();
+      reading = false;
+    };
     const up = () => {
       if (over || upDone) return;
       try {
@@ -49,21 +54,25 @@ export function copyBothWays(
           const taken = stream.write(rest);
           budget.spend(taken);
           rest = rest.subarray(taken);
-          if (rest.length > 0) return; // onWritable calls again
+          if (rest.length > 0) return hold(); // onWritable calls again
         }
         if (ended) {
           upDone = true;
           stream.end();
           finish();
-        } else if (budget.open) socket.resume();
-        else budget.later(up);
+        } else if (!budget.open) {
+          hold();
+          budget.later(up);
+        } else if (!reading) {
+          reading = true;
+          socket.resume();
+        }
       } catch {
         tear();
       }
     };
     stream.onWritable = up;
     socket.on("data", (bytes: Uint8Array) => {
-      socket.pause();
       rest = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
       up();
     });
