@@ -19,6 +19,10 @@ export const INSTALLED: Commands = {
     summary: "carry connections through a tunnel in cover traffic",
     load: () => import("./client.ts"),
   },
+  "gateway": {
+    summary: "make this machine the gateway of the clients behind it (needs root)",
+    load: () => import("./gateway.ts"),
+  },
   "keygen": {
     summary: "make a secret for a user",
     load: () => import("./keygen.ts"),

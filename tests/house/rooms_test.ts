@@ -44,7 +44,7 @@ const ROOMS: Record<string, { imports: string[]; types?: string[] }> = {
   },
   "lab": { imports: ["base", "capture"] },
   "packaging": { imports: ["base"] },
-  "gateway": { imports: ["base", "capture"] },
+  "gateway": { imports: ["base"] },
 };
 
 const root = fromFileUrl(new URL("../../", import.meta.url));

@@ -60,18 +60,44 @@ for (const name of ["server", "client"]) {
   });
 }
 
+Deno.test("units: the gateway's has the rights that its programs need, and takes back what it did", async () => {
+  const unit = settings(await Deno.readTextFile(`${folder}/trafficmimic-gateway.service`));
+  const value = (key: string) => unit.get(`Service.${key}`)?.join(" ");
+  const needless = [
+    "DynamicUser",
+    "PrivateDevices",
+    "ProtectKernelModules",
+    "ProtectKernelTunables",
+  ];
+  for (const [key, wanted] of Object.entries(HARDENED)) {
+    if (needless.includes(key) || key === "ProtectProc" || key === "UMask") continue;
+    assert.equal(value(key), wanted, key);
+  }
+  // Forwarding is a kernel tunable, and dnsmasq is known by its command line in /proc.
+  assert.equal(value("ProtectKernelTunables"), undefined);
+  assert.equal(value("ProtectProc"), undefined);
+  assert.match(value("CapabilityBoundingSet")!, /^CAP_NET_ADMIN /);
+  assert.doesNotMatch(value("CapabilityBoundingSet")!, /CAP_SYS_ADMIN|CAP_SYS_MODULE/);
+  assert.match(value("ExecStart")!, /^\/usr\/local\/bin\/trafficmimic gateway up \$/);
+  assert.equal(value("ExecStopPost"), "/usr/local/bin/trafficmimic gateway down");
+  assert.equal(value("PIDFile"), "/run/trafficmimic-gateway/dnsmasq.pid");
+  // What lasts over a reboot is the unit; what was changed before it is gone, and so is the note of it.
+  assert.equal(value("RuntimeDirectory"), "trafficmimic-gateway");
+  assert.deepEqual(unit.get("Install.WantedBy"), ["multi-user.target"]);
+});
+
 Deno.test("units: systemd's own checker has nothing to say, where there is one", async () => {
   const there = await new Deno.Command("systemd-analyze", { args: ["--version"], stdout: "null" })
     .output().then(({ success }) => success, () => false);
   if (!there) return; // The text was checked above; the guide says so.
   const copy = await Deno.makeTempDir();
   const units: string[] = [];
-  for (const name of ["server", "client"]) {
+  for (const name of ["server", "client", "gateway"]) {
     const file = `trafficmimic-${name}.service`;
     const text = await Deno.readTextFile(`${folder}/${file}`);
     await Deno.writeTextFile(
       `${copy}/${file}`,
-      text.replace("/usr/local/bin/trafficmimic", "/bin/true"),
+      text.replaceAll("/usr/local/bin/trafficmimic", "/bin/true"),
     );
     units.push(`${copy}/${file}`);
   }
