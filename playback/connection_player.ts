@@ -3,6 +3,7 @@ import type { Clock, Timer } from "./clock.ts";
 import type { CloseReason, CoverConnection, CoverListener } from "./cover_connection.ts";
 import type { TunnelPort } from "./reliable_tunnel.ts";
 import type { Script, ScriptMessage } from "./script.ts";
+import { wireSize } from "./size_grid.ts";
 import type { EngineStats } from "./stats.ts";
 import type { WireEvent } from "./wire_log.ts";
 
@@ -380,7 +381,7 @@ export class ConnectionPlayer implements CoverListener {
       connection.write(buffer);
       this.#writing = false;
       if (this.#done) return;
-      const wire = size + connection.grid.overhead;
+      const wire = wireSize(size, connection.grid);
       stats.records++;
       stats.wire += wire;
       stats.control += composition.control + prefix;
@@ -437,9 +438,10 @@ export class ConnectionPlayer implements CoverListener {
     const { clock, connection, stats } = this.#options;
     if (connection.writeFree === undefined) connection.write(bytes);
     else connection.writeFree(bytes);
-    const { maxPayload, overhead } = connection.grid;
-    const records = Math.ceil(bytes.length / maxPayload);
-    const wire = bytes.length + records * overhead;
+    const { grid } = connection;
+    const records = Math.ceil(bytes.length / grid.maxPayload);
+    const last = bytes.length - (records - 1) * grid.maxPayload;
+    const wire = (records - 1) * wireSize(grid.maxPayload, grid) + wireSize(last, grid);
     stats.records += records;
     stats.wire += wire;
     this.#log(clock.now(), { what: "record", size: wire });
@@ -552,7 +554,7 @@ export class ConnectionPlayer implements CoverListener {
     stats.padding += tunnel.fill(number, byte, false).padding;
     connection.write(byte);
     stats.records++;
-    stats.wire += 1 + connection.grid.overhead;
+    stats.wire += wireSize(1, connection.grid);
   }
 
   #armStall(): void {

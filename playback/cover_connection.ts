@@ -3,13 +3,22 @@ export type CloseReason = "fin" | "rst" | "error";
 
 /**
  * What sizes a carrier can put on the wire. A record of `payload` bytes of ours becomes
- * `payload + overhead` bytes on the wire.
+ * `payload + overhead` bytes on the wire, rounded up to a size that exists (`size_grid.ts`).
  */
 export interface SizeGrid {
-  /** Bytes that each record adds on the wire: 22 for TLS 1.3. */
+  /** Bytes that each record adds on the wire, at least: 22 for TLS 1.3. */
   readonly overhead: number;
   /** The most payload that one record holds: 16384 for TLS. */
   readonly maxPayload: number;
+  /** The smallest record on the wire; one byte more than {@linkcode SizeGrid.overhead} if absent. */
+  readonly smallest?: number;
+  /** Records exist in steps of so many bytes above the smallest: 8 for SSH; 1 if absent. */
+  readonly step?: number;
+  /**
+   * Exchanges at the beginning of a connection learned for `carrier` that the carrier's own program plays, so
+   * that they are not played again; none if absent.
+   */
+  readonly opening?: { readonly carrier: string; readonly exchanges: number };
 }
 
 /**

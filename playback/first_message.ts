@@ -5,6 +5,7 @@ import type { SizeGrid } from "./cover_connection.ts";
 import { largestBody } from "./engine_frames.ts";
 import { encodeExchange, MAX_PLANNED_SIZE } from "./plan_codec.ts";
 import { recordsOf, settlePlan } from "./script.ts";
+import { payloadSize, wireSize, withoutOpening } from "./size_grid.ts";
 
 /** How often a connection is drawn before its first message is enlarged instead. */
 export const MAX_ATTEMPTS = 64;
@@ -85,11 +86,12 @@ export function drawPlan(
   let only: number | undefined;
   let alike = true;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const plan = plans.connection(session, serial, attempt);
-    check(plan, plans.description.name);
+    const drawn = plans.connection(session, serial, attempt);
+    check(drawn, plans.description.name);
+    const plan = withoutOpening(drawn, plans.description.carrier, grid);
     first ??= plan;
     const [record] = recordsOf(plan.exchanges[0]!.request, grid);
-    if (record! - grid.overhead >= minimum) {
+    if (payloadSize(record!, grid) >= minimum) {
       return { plan: settlePlan(plan, grid), redrawn: attempt > 0, enlarged: false };
     }
     only ??= record;
@@ -100,7 +102,7 @@ export function drawPlan(
     ConnectionPlan["exchanges"][number],
     ...ConnectionPlan["exchanges"],
   ];
-  const enlarged = { request: growFirst(request, minimum + grid.overhead, grid), response };
+  const enlarged = { request: growFirst(request, wireSize(minimum, grid), grid), response };
   const plan = settlePlan({ ...first!, exchanges: [enlarged, ...rest] }, grid);
   return { plan, redrawn: true, enlarged: true };
 }
@@ -121,7 +123,7 @@ export function fitInline(
   // The plan's first piece must lie in the first record: by it the slave knows that it comes this way.
   const [{ request, response }] = exchanges as [ConnectionPlan["exchanges"][number]];
   const [record] = recordsOf(request, grid);
-  const least = reserved + LEAST_ROOM + grid.overhead;
+  const least = wireSize(reserved + LEAST_ROOM, grid);
   if (record! < least) {
     const one = { request: growFirst(request, least, grid), response };
     exchanges[0] = settlePlan({ exchanges: [one], close: settled.close }, grid).exchanges[0]!;
@@ -138,7 +140,7 @@ export function fitInline(
       let capacity = 0;
       let head = taken;
       for (const record of recordsOf(exchange.request, grid)) {
-        const payload = record - grid.overhead;
+        const payload = payloadSize(record, grid);
         capacity += Math.max(0, largestBody(payload - Math.min(head, payload)));
         head -= Math.min(head, payload);
       }

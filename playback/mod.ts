@@ -16,6 +16,7 @@ export * from "./policy.ts";
 export * from "./reliable_tunnel.ts";
 export * from "./schedule.ts";
 export * from "./script.ts";
+export * from "./size_grid.ts";
 export * from "./slave.ts";
 export * from "./stats.ts";
 export type { TunnelStream } from "./stream.ts";

@@ -1,6 +1,7 @@
 import type { ConnectionPlan, DataRequest, End, ModelRequest } from "../models/cover_model.ts";
 import type { SizeGrid } from "./cover_connection.ts";
 import { quantizeTime } from "./plan_codec.ts";
+import { payloadSize, splitSize, wireSize } from "./size_grid.ts";
 
 /** One message of a connection as it is played: sizes in payload bytes, what must have arrived before. */
 export interface ScriptMessage {
@@ -20,20 +21,7 @@ export interface ScriptMessage {
 
 /** Sizes on the wire of the records of a request, as they exist on a grid. */
 export function recordsOf(request: DataRequest, grid: SizeGrid): number[] {
-  const largest = grid.maxPayload + grid.overhead;
-  const smallest = 1 + grid.overhead;
-  const records: number[] = [];
-  for (const asked of request.records ?? [request.size]) {
-    let rest = Math.max(smallest, Math.round(asked));
-    while (rest > largest) {
-      // The last piece must not come out smaller than a record can be.
-      const piece = rest - largest < smallest ? rest - smallest : largest;
-      records.push(piece);
-      rest -= piece;
-    }
-    records.push(rest);
-  }
-  return records;
+  return (request.records ?? [request.size]).flatMap((asked) => splitSize(asked, grid));
 }
 
 /** A request as it is played on a grid: sizes that exist, times that {@linkcode quantizeTime} keeps. */
@@ -107,10 +95,10 @@ export class Script {
     let lead = request.lead ?? 0;
     const sent = this.#records[peer];
     for (let i = sent.length - 1; i >= 0 && lead > 0; i--) {
-      lead -= sent[i]! + this.grid.overhead;
+      lead -= wireSize(sent[i]!, this.grid);
       after -= sent[i]!;
     }
-    const records = recordsOf(request, this.grid).map((size) => size - this.grid.overhead);
+    const records = recordsOf(request, this.grid).map((size) => payloadSize(size, this.grid));
     const payload = records.reduce((sum, record) => sum + record, 0);
     for (const record of records) this.#records[end].push(record);
     this.#payload[end] += payload;

@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { CloseReason, CoverConnection, CoverListener, SizeGrid } from "./cover_connection.ts";
+import { wireSize } from "./size_grid.ts";
 
 /** TLS 1.3 as the `tls` carrier writes it: 22 bytes around each record of at most 16384. */
 export const TLS_GRID: SizeGrid = { overhead: 22, maxPayload: 16384 };
@@ -93,7 +94,7 @@ class Endpoint implements VirtualConnection {
       throw new RangeError(`a record holds 1 to ${this.grid.maxPayload} bytes: ${payload.length}`);
     }
     const bytes = payload.slice();
-    const wire = bytes.length + this.grid.overhead;
+    const wire = wireSize(bytes.length, this.grid);
     const now = this.#clock.now();
     const sent = Math.max(now, this.#pipe.busy) + wire / this.#rate;
     this.#pipe.busy = sent;
