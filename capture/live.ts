@@ -12,11 +12,22 @@ export interface LiveCaptureOptions {
   readonly filter?: string;
   /** Bytes kept of each packet. Default 262144, which is all. */
   readonly snapLength?: number;
-  /** The recording program; anything that takes tcpdump's options. Default `tcpdump`. */
+  /** The recording program: `dumpcap`, or anything that takes tcpdump's options. Default `tcpdump`. */
   readonly program?: string;
   /** Ends the recording: the summary is returned. */
   readonly signal?: AbortSignal;
 }
+
+/** What the recording program said when it ended; undefined where it did not say. */
+export interface RecorderReport {
+  /** Packets that passed the filter, by the kernel's count. */
+  readonly received: number | undefined;
+  /** Packets that the kernel, the interface or the program lost for want of room. */
+  readonly dropped: number | undefined;
+}
+
+/** What was recorded, and what was lost. */
+export interface LiveSummary extends CaptureSummary, RecorderReport {}
 
 /**
  * Records packets of a network interface by `tcpdump`, so that only that program needs the privilege to
@@ -29,15 +40,31 @@ export async function captureLive(
   device: string,
   onPacket: (packet: Packet) => void,
   options: LiveCaptureOptions = {},
-): Promise<CaptureSummary> {
-  const { filter, snapLength = 262_144, program = "tcpdump", signal } = options;
+): Promise<LiveSummary> {
+  let summary: CaptureSummary | undefined;
+  const report = await recordLive(device, async (stream) => {
+    summary = await readCapture({ name: device, stream }, onPacket, { allowTruncated: true });
+  }, options);
+  return { ...summary!, ...report };
+}
+
+/**
+ * Starts the recording program on `device` and hands its output, the bytes of a capture file, to `read`.
+ * When `read` is through, the program is ended.
+ *
+ * Throws {@linkcode LiveCaptureError} with the program's own words if it cannot record; what `read` throws
+ * comes through as it is where the program went well.
+ */
+export async function recordLive(
+  device: string,
+  read: (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => Promise<void>,
+  options: LiveCaptureOptions = {},
+): Promise<RecorderReport> {
+  const { program = "tcpdump", signal } = options;
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(program, {
-      args: [
-        ...["-i", device, "-n", "-U", "--immediate-mode", "-s", `${snapLength}`, "-w", "-"],
-        ...(filter === undefined ? [] : [filter]),
-      ],
+      args: argumentsOf(device, options),
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -46,18 +73,24 @@ export async function captureLive(
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new LiveCaptureError(device, `${program} is missing: install it to record`);
   }
-  const words = new Response(child.stderr).text();
-  const end = () => child.kill("SIGINT");
+  const words = lastOf(child.stderr);
+  const end = () => interrupt(child);
   if (signal?.aborted) end();
   signal?.addEventListener("abort", end);
   try {
-    const source = { name: device, stream: child.stdout };
-    const summary = await readCapture(source, onPacket, { allowTruncated: true });
-    await child.status;
-    return summary;
+    await read(child.stdout);
+    interrupt(child);
+    const { success } = await child.status;
+    const said = await words;
+    if (!success && signal?.aborted !== true && reportOf(said).received === undefined) {
+      throw new LiveCaptureError(device, reason(said, program, device));
+    }
+    return reportOf(said);
   } catch (error) {
     child.stdout.cancel().catch(() => {});
-    if (await stopped(child) || !(error instanceof CaptureError)) throw error;
+    interrupt(child);
+    if ((await child.status).success || !(error instanceof CaptureError)) throw error;
+    if (error instanceof LiveCaptureError) throw error;
     throw new LiveCaptureError(device, reason(await words, program, device), undefined, {
       cause: error,
     });
@@ -67,14 +100,56 @@ export async function captureLive(
   }
 }
 
-/** Ends the program if it still runs; whether it had gone well until then. */
-async function stopped(child: Deno.ChildProcess): Promise<boolean> {
+function argumentsOf(device: string, options: LiveCaptureOptions): string[] {
+  const { filter, snapLength = 262_144, program = "tcpdump" } = options;
+  if (program.split("/").at(-1) === "dumpcap") {
+    return [
+      ...["-i", device, "-q", "-P", "-s", `${snapLength}`, "-w", "-"],
+      ...(filter === undefined ? [] : ["-f", filter]),
+    ];
+  }
+  return [
+    ...["-i", device, "-n", "-U", "--immediate-mode", "-s", `${snapLength}`, "-w", "-"],
+    // A filter is never taken for an option.
+    ...(filter === undefined ? [] : ["--", filter]),
+  ];
+}
+
+/** Asks the program to end, if it still runs. */
+function interrupt(child: Deno.ChildProcess): void {
   try {
     child.kill("SIGINT");
   } catch {
     // It has ended by itself.
   }
-  return (await child.status).success;
+}
+
+/** The end of what is said in `stream`: a program that complains for days must not fill the memory. */
+async function lastOf(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let text = "";
+  for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
+    text = (text + piece).slice(-8192);
+  }
+  return text;
+}
+
+/** tcpdump's and dumpcap's counts at their end. */
+function reportOf(text: string): RecorderReport {
+  const dumpcap = /Packets received\/dropped on interface .*: (\d+)\/(\d+)/.exec(text);
+  if (dumpcap !== null) {
+    const [received, dropped] = [Number(dumpcap[1]), Number(dumpcap[2])];
+    return { received: received + dropped, dropped };
+  }
+  const count = (pattern: RegExp) => {
+    const found = pattern.exec(text);
+    return found === null ? undefined : Number(found[1]);
+  };
+  const kernel = count(/(\d+) packets? dropped by kernel/);
+  const device = count(/(\d+) packets? dropped by interface/);
+  return {
+    received: count(/(\d+) packets? received by filter/),
+    dropped: kernel === undefined ? undefined : kernel + (device ?? 0),
+  };
 }
 
 /** What the program said last in its own name: the reason. */

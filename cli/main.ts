@@ -13,9 +13,17 @@ const COMMANDS: Commands = {
     summary: "make a copy that installs without this folder",
     load: () => import("./build.ts"),
   },
+  "capture": {
+    summary: "record an interface to files, by tcpdump",
+    load: () => import("./capture.ts"),
+  },
   "demo": {
     summary: "carry data under cover of every model, attack the recordings, write a report",
     load: () => import("./demo.ts"),
+  },
+  "flows": {
+    summary: "sort packets into flows within bursts, from captures or live",
+    load: () => import("./flows.ts"),
   },
   "lab": {
     summary: "record real programs in network namespaces (needs root)",
