@@ -3,13 +3,17 @@
 //
 //   deno run --no-prompt --allow-read --allow-write --allow-run --allow-env --allow-sys bench/pt_startup.ts \
 //     [--tor] [--mimic=COMMAND] [RUNS]
+//
+// `mimic` is an installed copy, built for this, unless COMMAND says otherwise.
 import { run } from "../lab/process.ts";
-import { ptCommand, textOf, TorNetwork } from "../tests/tor/tor_network.ts";
+import { installIn, textOf, TorNetwork } from "../tests/tor/tor_network.ts";
 
 const OBFS4 = "/usr/bin/obfs4proxy";
 const runs = Number(Deno.args.find((arg) => /^\d+$/.test(arg)) ?? 15);
+const folder = await Deno.makeTempDir({ prefix: "pt-bench-" });
 const commands: Record<string, string> = {
-  mimic: Deno.args.find((arg) => arg.startsWith("--mimic="))?.slice(8) ?? await ptCommand(),
+  mimic: Deno.args.find((arg) => arg.startsWith("--mimic="))?.slice(8) ??
+    `${await installIn(folder)} pt`,
   obfs4: OBFS4,
 };
 const encoder = new TextEncoder();
@@ -34,7 +38,7 @@ async function memory(pid: number): Promise<{ rss: number; pss: number }> {
 
 /** Starts a client transport as tor does; milliseconds to `CMETHODS DONE`, then its memory. */
 async function start(name: string): Promise<{ time: number; rss: number; pss: number }> {
-  const state = await Deno.makeTempDir({ prefix: "pt-bench-" });
+  const state = `${folder}/${name}`;
   const [program, ...args] = commands[name]!.split(" ");
   const began = performance.now();
   const child = new Deno.Command(program!, {
@@ -62,7 +66,6 @@ async function start(name: string): Promise<{ time: number; rss: number; pss: nu
   await child.stdin.close();
   await reader.cancel();
   await child.status;
-  await Deno.remove(state, { recursive: true });
   return { time, ...used };
 }
 
@@ -144,3 +147,4 @@ if (Deno.args.includes("--tor")) {
     );
   }
 }
+await Deno.remove(folder, { recursive: true });

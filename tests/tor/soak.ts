@@ -7,7 +7,7 @@
  */
 import { sleep } from "../../lab/process.ts";
 import { printJson } from "../../cli/output.ts";
-import { ptCommand, textOf, TorNetwork } from "./tor_network.ts";
+import { installIn, textOf, TorNetwork } from "./tor_network.ts";
 import { ADDRESSES } from "./two_ends.ts";
 
 const minutes = Number(Deno.args[0] ?? 15);
@@ -24,7 +24,7 @@ async function soak(): Promise<boolean> {
   const page = new Uint8Array(BYTES);
   for (let at = 0; at < BYTES; at += 65_536) crypto.getRandomValues(page.subarray(at, at + 65_536));
   await using network = await TorNetwork.up(page);
-  const command = await ptCommand();
+  const command = `${await installIn(network.folder)} pt`;
   const bridge = await network.startBridge("bridge", {
     transport: "mimic",
     command,

@@ -5,12 +5,14 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { run, type Running, sleep } from "../../lab/process.ts";
 import { countLinkBytes } from "./link_bytes.ts";
-import { ptCommand, textOf, type Tor, TorNetwork, until } from "./tor_network.ts";
-import { ADDRESSES } from "./two_ends.ts";
+import { installIn, textOf, type Tor, TorNetwork, until } from "./tor_network.ts";
+import { ADDRESSES, SECOND } from "./two_ends.ts";
 
 const MEGABYTE = 1 << 20;
 const PORTS = { https: 5300, ipv6: 5301, constant: 5302 };
 const PROXY_PORT = 1081;
+/** What a client's transport says when it loses a tunnel. */
+const LOST = /forgotten the tunnel|no longer answers|a tunnel ended/;
 
 async function hasAll(): Promise<boolean> {
   try {
@@ -40,7 +42,7 @@ const bridges = {} as Record<keyof typeof PORTS, Tor>;
 Deno.test.beforeAll(async () => {
   if (!possible) return;
   network = await TorNetwork.up(page);
-  command = await ptCommand();
+  command = `${await installIn(network.folder)} pt`;
   recording = await network.ends.record(`${network.folder}/link.pcap`);
   const bridge = (name: keyof typeof PORTS, host: string, lines: string[]) =>
     network.startBridge(name, {
@@ -109,7 +111,7 @@ async function transportsOf({ program }: Tor): Promise<string[]> {
 let https: Tor;
 
 torTest(
-  "https in demand: bootstraps, fetches a megabyte; tor is told client and transport",
+  "https in demand, from an outbound bind address: a megabyte; tor is told client and transport",
   async () => {
     const before = await bytesFrom(PORTS.https);
     https = await network.startClient("client-https", {
@@ -117,13 +119,14 @@ torTest(
       command,
       socksPort: 9050,
       bridge: await bridgeLine(bridges.https),
+      lines: [`OutboundBindAddressPT ${SECOND.v4}`],
     });
     await fetchPage(9050);
     const carried = await bytesFrom(PORTS.https) - before;
     assert.ok(carried > MEGABYTE, `only ${carried} bytes left the transport's port`);
     const log = await textOf(`${bridges.https.folder}/net.log`);
-    assert.match(log, /rewrite our address from '127\.0\.0\.1:\d+' to '10\.97\.0\.2:\d+'/);
-    assert.match(log, /Seen client from '10\.97\.0\.2' with transport 'mimic'/);
+    assert.match(log, /rewrite our address from '127\.0\.0\.1:\d+' to '10\.97\.0\.3:\d+'/);
+    assert.match(log, /Seen client from '10\.97\.0\.3' with transport 'mimic'/);
   },
 );
 
@@ -157,7 +160,7 @@ torTest(
         "Socks5ProxyPassword secret",
       ],
     });
-    assert.match(proxy.output, /carrying/, "the proxy carried nothing");
+    assert.match(proxy.output, /carrying by SOCKS 5/, "the proxy carried nothing");
     let fetched = false;
     const fetching = fetchPage(9051, 90).finally(() => fetched = true);
     const began = await bytesFrom(PORTS.https);
@@ -185,8 +188,30 @@ torTest(
   },
 );
 
+torTest("through an HTTP proxy with password, and through a SOCKS 4a proxy", async () => {
+  const bridge = await bridgeLine(bridges.https);
+  const kinds = [
+    ["http", 9054, "CONNECT", ["HTTPSProxyAuthenticator alice:secret", "HTTPSProxy"]],
+    ["socks4", 9055, "SOCKS 4a", ["Socks4Proxy"]],
+  ] as const;
+  await Promise.all(kinds.map(async ([kind, socksPort, said, options]) => {
+    const client = await network.startClient(`client-${kind}`, {
+      transport: "mimic",
+      command,
+      socksPort,
+      bridge,
+      lines: [...options.slice(0, -1), `${options.at(-1)} 127.0.0.1:${PROXY_PORT}`],
+    });
+    const { success, body } = await network.fetch(socksPort, 100_000);
+    assert.ok(success);
+    assert.deepEqual(body, page.subarray(0, 100_000));
+    assert.match(proxy.output, new RegExp(`carrying by ${said}`));
+    await client.program.stop();
+  }));
+});
+
 torTest(
-  "https in strict over IPv6, without ExtORPort: bootstraps and fetches a megabyte",
+  "https in strict over IPv6, from an outbound bind address, without ExtORPort: a megabyte",
   async () => {
     const line = await bridgeLine(bridges.ipv6);
     assert.match(line, /^Bridge mimic \[fd97::1\]:5301 [0-9A-F]{40} /);
@@ -195,7 +220,7 @@ torTest(
       command,
       socksPort: 9052,
       bridge: line,
-      lines: ["ClientUseIPv6 1"],
+      lines: ["ClientUseIPv6 1", `OutboundBindAddressPT [${SECOND.v6}]`],
       patience: 90_000,
     });
     await fetchPage(9052, 90);
@@ -219,14 +244,22 @@ torTest("constant rate: bootstraps and fetches a megabyte", async () => {
 torTest("nothing but the transport crossed the link, and logs name no address", async () => {
   await recording.stop("SIGINT", 10_000);
   const file = `${network.folder}/link.pcap`;
-  const { from, to, strangers } = await countLinkBytes(file, Object.values(PORTS));
+  const { from, to, strangers, clients } = await countLinkBytes(file, Object.values(PORTS));
   assert.equal(strangers, 0);
   for (const port of Object.values(PORTS)) assert.ok(from.get(port)! > 0 && to.get(port)! > 0);
-  for (const name of ["https", "ipv6", "constant", "client-https", "client-proxy"]) {
+  // Clients that were given an address used no other; proxies and the rest used the first.
+  assert.deepEqual([...clients.get(PORTS.https)!].sort(), [ADDRESSES.clients.v4, SECOND.v4]);
+  assert.deepEqual([...clients.get(PORTS.ipv6)!], [SECOND.v6]);
+  const names = ["https", "proxy", "http", "socks4", "ipv6", "constant"].map((it) =>
+    `client-${it}`
+  );
+  for (const name of ["https", "ipv6", "constant", ...names]) {
     const log = await textOf(`${network.folder}/${name}/net.log`);
-    const said = log.split("\n").filter((line) => / MESSAGE="/.test(line)).join("\n");
-    assert.doesNotMatch(said, /10\.97\.|fd97:/);
-    // Only the bridge whose transport was killed had to forget.
-    if (name !== "client-https") assert.doesNotMatch(said, /forgotten the tunnel/, name);
+    const said = log.split("\n").filter((line) => / MESSAGE="/.test(line));
+    for (const line of said) assert.doesNotMatch(line, /10\.97\.|fd97:/);
+    const lost = said.filter((line) => LOST.test(line));
+    // Only the bridge whose transport was killed had to forget, and once.
+    if (name === "client-https") assert.ok(lost.length <= 1, lost.join("\n"));
+    else assert.deepEqual(lost, [], name);
   }
 });

@@ -45,14 +45,20 @@ export async function textOf(file: string): Promise<string> {
   return await Deno.readTextFile(file).catch(() => "");
 }
 
-/** The command line that runs `main.ts pt` with the permissions of its task, as torrc wants it: without quotes. */
-export async function ptCommand(): Promise<string> {
+/**
+ * Builds an installed copy below `folder`; returns its program. What the tests then run is what users run, with the
+ * permissions that the launcher gives.
+ */
+export async function installIn(folder: string): Promise<string> {
   const root = fileURLToPath(new URL("../../", import.meta.url));
-  const { tasks } = JSON.parse(await Deno.readTextFile(`${root}deno.json`));
-  const words = (tasks.pt as string).split(" ").map((word) =>
-    word === "deno" ? Deno.execPath() : word === "cli/main.ts" ? `${root}${word}` : word
-  );
-  return words.join(" ").replace(" run ", " run --no-check --quiet ");
+  const deno = [Deno.execPath(), "run", "--no-prompt", "--no-check", "--quiet", "-A"];
+  const built = `${folder}/build`;
+  await run([...deno, `${root}cli/main.ts`, "build", "--with-deno", "--out", built], 120_000, {
+    env: { HOME: folder, NO_COLOR: "1", ...denoCache() },
+  });
+  await run(["sh", `${built}/install.sh`, "--prefix", `${folder}/usr`]);
+  await Deno.remove(built, { recursive: true });
+  return `${folder}/usr/bin/trafficmimic`;
 }
 
 /**
@@ -202,9 +208,10 @@ export class TorNetwork implements AsyncDisposable {
       ...lines,
     ].join("\n");
     await Deno.writeTextFile(`${folder}/torrc`, `${torrc}\n`);
+    // No cache of Deno's: what a transport keeps of compiled code, it keeps in its state folder.
     const program = this.ends.start(end, [
       ...["tor", "-f", `${folder}/torrc`, "--defaults-torrc", "/dev/null"],
-    ], { env: this.environment });
+    ], { env: { HOME: this.folder, NO_COLOR: "1" } });
     return { folder, program, log: () => textOf(`${folder}/log`) };
   }
 

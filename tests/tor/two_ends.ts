@@ -13,6 +13,9 @@ export const ADDRESSES: Readonly<Record<End, { readonly v4: string; readonly v6:
   clients: { v4: "10.97.0.2", v6: "fd97::2" },
 };
 
+/** More addresses of the clients' end, from which a program connects only if it is told to. */
+export const SECOND = { v4: "10.97.0.3", v6: "fd97::3" } as const;
+
 /**
  * Two network namespaces with nothing but a link between them. What listens on loopback at one end cannot be
  * reached from the other, and no packet can leave.
@@ -41,6 +44,11 @@ export class TwoEnds implements AsyncDisposable {
         const ip = (...args: string[]) => run(["ip", "-n", ends.#names[end], ...args]);
         await ip("addr", "add", `${ADDRESSES[end].v4}/24`, "dev", DEVICE);
         await ip("addr", "add", `${ADDRESSES[end].v6}/64`, "dev", DEVICE, "nodad");
+        if (end === "clients") {
+          // As /24 beside the first they are secondary: the kernel chooses the first.
+          await ip("addr", "add", `${SECOND.v4}/24`, "dev", DEVICE);
+          await ip("addr", "add", `${SECOND.v6}/128`, "dev", DEVICE, "nodad", "preferred_lft", "0");
+        }
         await ip("link", "set", "lo", "up");
         await ip("link", "set", DEVICE, "up");
       }

@@ -1,5 +1,5 @@
-// A SOCKS 5 proxy that asks for a user (alice) and a password (secret), as an upstream proxy of Tor's does.
-// Argument: the port. A line on standard input resets every connection that it carries, and tells how many
+// An upstream proxy as Tor knows them, told by the first byte: SOCKS 5 that asks for a user (alice) and a password
+// (secret), HTTP CONNECT that asks for the same, SOCKS 4a. Argument: the port. A line on standard input resets every connection that it carries, and tells how many
 // those were; at the end of standard input it ends.
 import net from "node:net";
 
@@ -26,9 +26,17 @@ function dialogue(socket: net.Socket, steps: Generator<number, void, Uint8Array>
 }
 
 function* serve(socket: net.Socket): Generator<number, void, Uint8Array> {
+  const [kind] = yield 1;
+  if (kind === 5) yield* serveSocks5(socket);
+  else if (kind === 4) yield* serveSocks4(socket);
+  else yield* serveHttp(socket);
+}
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+function* serveSocks5(socket: net.Socket): Generator<number, void, Uint8Array> {
   const answer = (...bytes: number[]) => socket.write(new Uint8Array(bytes));
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  const methods = yield (yield 2)[1]!;
+  const methods = yield (yield 1)[0]!;
   if (!methods.includes(2)) return void socket.end(new Uint8Array([5, 255]));
   answer(5, 2);
   const user = text(yield (yield 2)[1]!);
@@ -39,13 +47,39 @@ function* serve(socket: net.Socket): Generator<number, void, Uint8Array> {
   if (request[3] !== 1) return void socket.end(new Uint8Array([5, 8, 0, 1, 0, 0, 0, 0, 0, 0]));
   const host = (yield 4).join(".");
   const port = yield 2;
-  const far = net.connect({ host, port: port[0]! << 8 | port[1]!, noDelay: true });
+  carry(socket, "SOCKS 5", host, port[0]! << 8 | port[1]!, [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+}
+
+function* serveSocks4(socket: net.Socket): Generator<number, void, Uint8Array> {
+  const [, high, low] = yield 3;
+  const address = yield 4;
+  while ((yield 1)[0] !== 0);
+  let host = address.join(".");
+  if (/^0\.0\.0\.[1-9]/.test(host)) {
+    host = "";
+    for (let byte; (byte = (yield 1)[0]!) !== 0;) host += String.fromCharCode(byte);
+  }
+  carry(socket, "SOCKS 4a", host, high! << 8 | low!, [0, 90, 0, 0, 0, 0, 0, 0]);
+}
+
+function* serveHttp(socket: net.Socket): Generator<number, void, Uint8Array> {
+  let head = "C";
+  while (!head.endsWith("\r\n\r\n")) head += text(yield 1);
+  const target = /^CONNECT ([\d.]+):(\d+) HTTP\/1\.[01]\r\n/.exec(head);
+  const known = head.includes(`\r\nProxy-Authorization: Basic ${btoa("alice:secret")}\r\n`);
+  if (target === null || !known) return void socket.end("HTTP/1.1 407 Who?\r\n\r\n");
+  const granted = [...new TextEncoder().encode("HTTP/1.1 200 OK\r\n\r\n")];
+  carry(socket, "CONNECT", target[1]!, Number(target[2]), granted);
+}
+
+function carry(socket: net.Socket, kind: string, host: string, port: number, granted: number[]) {
+  const far = net.connect({ host, port, noDelay: true });
   far.once("connect", () => {
-    answer(5, 0, 0, 1, 0, 0, 0, 0, 0, 0);
+    socket.write(new Uint8Array(granted));
     for (const one of [socket, far]) carried.add(one);
     socket.pipe(far);
     far.pipe(socket);
-    say("carrying");
+    say(`carrying by ${kind}`);
   });
   for (const [one, other] of [[socket, far], [far, socket]] as const) {
     one.once("close", () => {
