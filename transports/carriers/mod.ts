@@ -7,4 +7,5 @@ export * from "./carrier.ts";
 export * from "./certificate.ts";
 export * from "./errors.ts";
 export * from "./registry.ts";
+export * from "./smtp.ts";
 export * from "./tls.ts";

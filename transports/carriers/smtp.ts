@@ -60,12 +60,15 @@ function textOf({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** About nobody in particular (RFC 5737): Postfix does not take `PROXY UNKNOWN`. */
+const NOBODY = "PROXY TCP4 192.0.2.1 192.0.2.1 65535 25\r\n";
+
 /** The PROXY protocol's line, version 1, about a client's connection. */
 function proxyLine(client: Socket): string {
   const plain = (address: string | undefined) => (address ?? "").replace(/^::ffff:(?=[\d.]+$)/, "");
   const [from, to] = [plain(client.remoteAddress), plain(client.localAddress)];
   const family = net.isIP(from);
-  if (family === 0 || family !== net.isIP(to)) return "PROXY UNKNOWN\r\n";
+  if (family === 0 || family !== net.isIP(to)) return NOBODY;
   return `PROXY TCP${family} ${from} ${to} ${client.remotePort} ${client.localPort}\r\n`;
 }
 
@@ -125,11 +128,7 @@ async function connectBehindTls(
 /** Looks whether the genuine server is one, and which key it shows. */
 async function probe(address: Address): Promise<string> {
   try {
-    const socket = await connectBehindTls(
-      address,
-      "PROXY UNKNOWN\r\n",
-      CLIENT_NAME,
-    );
+    const socket = await connectBehindTls(address, NOBODY, CLIENT_NAME);
     const pin = publicKeyPin(socket.getPeerCertificate().raw);
     socket.end();
     socket.destroy();
@@ -176,7 +175,7 @@ function relayUntilTls(
     server.on("error", () => {});
     server.destroy();
     client.write(bytes);
-    onTls(watch.clientName, preface);
+    onTls(watch.clientName || CLIENT_NAME, preface);
   });
   server.on("end", () => client.end());
   server.on("error", () => client.resetAndDestroy());
@@ -217,6 +216,7 @@ async function listen(
           onConnection(connection);
         },
       );
+      raw.resume();
     });
   });
   return await new Promise((resolve, reject) => {

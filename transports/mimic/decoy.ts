@@ -141,7 +141,10 @@ export function guard(
         else socket.resetAndDestroy();
         over();
       } else if (decoyEnded) over();
-      else socket.end();
+      else if (decoyFailed) {
+        connection.close("fin");
+        over();
+      } else socket.end();
     },
   };
 
