@@ -22,7 +22,8 @@ interface Options {
   readonly forward?: Forward[];
   readonly model?: string;
   readonly carrier?: string;
-  readonly schedule?: "strict" | "demand";
+  readonly master?: "client" | "server";
+  readonly schedule?: "strict" | "demand" | "adaptive";
   readonly sessions?: number;
   readonly plan?: "derived" | "embedded";
   readonly seed?: Uint8Array;
@@ -59,9 +60,15 @@ export function command(): Command {
     )
     .addOption(
       new Option(
+        "--master <end>",
+        "which end draws the cover from its model (default: as the line says, or client)",
+      ).choices(["client", "server"]),
+    )
+    .addOption(
+      new Option(
         "--schedule <mode>",
-        "who decides when episodes start (default: as the line says, or strict)",
-      ).choices(["strict", "demand"]),
+        "who decides when episodes start, and of what kind (default: as the line says, or strict)",
+      ).choices(["strict", "demand", "adaptive"]),
     )
     .option(
       "--sessions <n>",
@@ -69,7 +76,10 @@ export function command(): Command {
       numberOf(1, MAX_SESSIONS),
     )
     .addOption(
-      new Option("--plan <form>", "how plans reach the server (default: derived where it can)")
+      new Option(
+        "--plan <form>",
+        "how plans reach the end that is not master (default: derived where it can)",
+      )
         .choices(["derived", "embedded"]),
     )
     .option("--seed <hex>", "repeat the cover of another run; secret and random by default", seedOf)
@@ -127,6 +137,7 @@ async function run(words: string[], options: Options): Promise<void> {
     plans: (key) => new PlansAhead(text, key),
     insistOnCarrier: options.carrier === line.carrier,
     seed: options.seed ?? new Uint8Array(randomBytes(32)),
+    ...(options.master === undefined ? {} : { master: options.master }),
     ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
     ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
     attempts: options.attempts,
@@ -155,7 +166,6 @@ async function run(words: string[], options: Options): Promise<void> {
   await running.close();
   if (failed !== undefined) throw failed;
   if (options.json) {
-    const { lateness: _, ...counts } = running.stats;
-    print(JSON.stringify({ stopped: true, stats: counts }));
+    print(JSON.stringify({ stopped: true, stats: running.stats }));
   }
 }

@@ -2,6 +2,18 @@ const BUCKETS_PER_OCTAVE = 16;
 const SMALLEST = 2 ** -10;
 const OCTAVES = 32;
 
+/** A {@linkcode Lateness} in numbers: milliseconds. */
+export interface LatenessSummary {
+  /** How many there were. */
+  readonly count: number;
+  /** Half were no later. */
+  readonly median: number;
+  /** 99 of 100 were no later. */
+  readonly p99: number;
+  /** The latest. */
+  readonly max: number;
+}
+
 /**
  * How late things were done: actual minus planned time, in milliseconds, in bounded memory. Quantiles
  * are good to 4.5 %; whatever was early or less than a microsecond late counts as 0.
@@ -53,13 +65,25 @@ export class Lateness {
     return this.#max;
   }
 
-  /** The three that reports show, in milliseconds. */
-  summary(): { count: number; median: number; p99: number; max: number } {
+  /** What reports show, in milliseconds. */
+  summary(): LatenessSummary {
     return {
       count: this.#count,
       median: this.quantile(0.5),
       p99: this.quantile(0.99),
       max: this.#max,
     };
+  }
+
+  /** In JSON it is its summary. */
+  toJSON(): LatenessSummary {
+    return this.summary();
+  }
+
+  /** Forgets all. */
+  clear(): void {
+    this.#counts.fill(0);
+    this.#count = 0;
+    this.#max = 0;
   }
 }
