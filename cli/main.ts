@@ -21,6 +21,10 @@ const COMMANDS: Commands = {
     summary: "carry data under cover of every model, attack the recordings, write a report",
     load: () => import("./demo.ts"),
   },
+  "features": {
+    summary: "make the table of flows that a classifier is trained on",
+    load: () => import("./features.ts"),
+  },
   "flows": {
     summary: "sort packets into flows within bursts, from captures or live",
     load: () => import("./flows.ts"),
