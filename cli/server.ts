@@ -17,6 +17,7 @@ interface Options {
   readonly key?: string;
   readonly name?: string;
   readonly alpn?: string;
+  readonly master?: "client" | "server";
   readonly decoy?: string;
   readonly allowPrivate?: boolean;
   readonly wireLog?: string;
@@ -56,6 +57,12 @@ export function command(): Command {
       "the server's name: in a self-made certificate, and asked for by clients",
     )
     .option("--alpn <list>", "application protocols, comma-separated (default: as the model's)")
+    .addOption(
+      new Option(
+        "--master <end>",
+        "which end draws the cover: `server` tells clients so in the line, `client` refuses to (default: as each client wishes)",
+      ).choices(["client", "server"]),
+    )
     .option("--decoy <host:port>", "what strangers meet (default: a web page of this installation)")
     .option("--allow-private", "also connect to loopback, link-local and private addresses")
     .option("--wire-log <file>", "write everything done on the wire, one JSON object a line")
@@ -79,6 +86,7 @@ async function run(options: Options): Promise<void> {
     ...(options.carrier === undefined ? {} : { carrier: options.carrier }),
     state: options.state,
     allowPrivate: options.allowPrivate ?? false,
+    ...(options.master === undefined ? {} : { play: { master: options.master } }),
     ...(alpn === undefined || alpn.length === 0 ? {} : { alpn }),
     ...(options.advertise === undefined
       ? {}

@@ -1,21 +1,30 @@
+import type { End } from "../models/cover_model.ts";
 import { varintLength, writeVarint } from "./varint.ts";
 
 /** Types of the engine's own control frames; an owner's begin at {@linkcode OWNER_FRAMES}. */
 export const ENGINE = {
-  /** Master to slave, in the first message of a new tunnel: what is played, and how. */
+  /** Opener to acceptor, in the first message of a new tunnel: who is to be master, what is played, and how. */
   setup: 1,
-  /** Slave to master: the set-up has been understood. Empty. */
+  /** Acceptor to opener: the set-up has been understood. Empty. */
   ready: 2,
-  /** Master to slave: the next bytes of this connection's own plan. */
+  /** Opener to acceptor: the next bytes of this connection's own plan. */
   here: 3,
-  /** Master to slave: session, serial, offset, bytes of another connection's plan. */
+  /** Master to slave: session, serial, kind, offset, bytes of another connection's opening and plan. */
   ahead: 4,
-  /** Slave to master: session, serial of a connection whose plan is complete. */
+  /** Slave to master: session, serial, kind of a connection whose plan is complete. */
   planned: 5,
-  /** Slave to master: bytes of user data that wait. */
+  /** Acceptor to opener: bytes of user data that wait. */
   backlog: 6,
-  /** Slave to master: a code and a text; the slave will not play. */
+  /** Acceptor to opener: a code and a text; it will not play. */
   error: 7,
+  /** Acceptor to opener, in place of `ready`: a set-up of its own, for from now on it is master. */
+  lead: 8,
+  /** Opener to acceptor, first on a connection: the opener, though no master, has drawn it, of this kind. */
+  own: 9,
+  /** Opener to acceptor, first on a connection: it is of this kind, and not of the model's own mixture. */
+  kind: 10,
+  /** Master to slave: for each kind what a connection carries on average, client's bytes then server's. */
+  kinds: 11,
 } as const;
 
 /** Control frames of this type and above belong to the engine's owner (`onControl`). */
@@ -29,14 +38,29 @@ export const ENGINE_ERROR = {
   policy: 2,
   /** The bytes of the set-up or of a plan make no sense. */
   format: 3,
+  /** It will not be master. */
+  master: 4,
 } as const;
 
-/** What a master tells its slave about a tunnel. */
+/** How plans reach the slave: drawn there from the same model, or sent. */
+export type PlanForm = "derived" | "embedded";
+
+/**
+ * Who decides when episodes start and of what kind they are: the model alone (`strict`); users' demand when they
+ * start (`demand`); users' demand both (`adaptive`).
+ */
+export type Scheduling = "strict" | "demand" | "adaptive";
+
+const SCHEDULES: readonly Scheduling[] = ["strict", "demand", "adaptive"];
+
+/** What one end tells the other about the plans that it draws. */
 export interface Setup {
-  /** Whether the slave draws the plans itself (`derived`) or is sent them (`embedded`). */
-  readonly form: "derived" | "embedded";
-  /** Whether the slave's backlog is wanted. */
-  readonly demand: boolean;
+  /** Whether the other end draws the same plans itself (`derived`) or is sent them (`embedded`). */
+  readonly form: PlanForm;
+  /** Who is master: what an opener wishes, and an acceptor says of itself. */
+  readonly master: End;
+  /** Who decides when episodes start and of what kind they are. */
+  readonly schedule: Scheduling;
   /** Model sessions played at once. */
   readonly sessions: number;
   /** Payload bytes that the first message of a connection has at least. */
@@ -49,7 +73,7 @@ export interface Setup {
   readonly seed: Uint8Array;
 }
 
-const VERSION = 1;
+const VERSION = 2;
 
 /** Bytes that the tunnel puts before a control frame's body: frame type, control type, length. */
 export function frameOverhead(body: number): number {
@@ -119,7 +143,8 @@ export function encodeSetup(setup: Setup): Uint8Array {
     rest.set(setup.digest.subarray(0, 8));
     rest.set(setup.seed.subarray(0, 16), 8);
   }
-  const flags = (derived ? 1 : 0) | (setup.demand ? 2 : 0);
+  const flags = (derived ? 1 : 0) | (setup.master === "server" ? 2 : 0) |
+    SCHEDULES.indexOf(setup.schedule) << 2;
   return packNumbers([VERSION, flags, setup.sessions, setup.minimum, setup.minimumHere], rest);
 }
 
@@ -135,12 +160,14 @@ export function decodeSetup(body: Uint8Array): Setup {
   ];
   if (version !== VERSION) throw new EngineFrameError(`a set-up of version ${version}`);
   const derived = (flags & 1) > 0;
-  if (flags > 3 || rest.length !== (derived ? 24 : 0)) {
+  const schedule = SCHEDULES[flags >> 2];
+  if (schedule === undefined || rest.length !== (derived ? 24 : 0)) {
     throw new EngineFrameError("a set-up of another length");
   }
   return {
     form: derived ? "derived" : "embedded",
-    demand: (flags & 2) > 0,
+    master: (flags & 2) > 0 ? "server" : "client",
+    schedule,
     sessions,
     minimum,
     minimumHere,
@@ -155,4 +182,11 @@ export function decodeSetup(body: Uint8Array): Setup {
  */
 export function connectionNumber(session: number, serial: number): number {
   return (session + serial) * (session + serial + 1) / 2 + session;
+}
+
+/** The first 8 bytes of a model's digest, by which the ends refer to it. */
+export function digestHead(digest: string): Uint8Array {
+  const bytes = new Uint8Array(8);
+  for (let i = 0; i < 8; i++) bytes[i] = parseInt(digest.slice(2 * i, 2 * i + 2), 16);
+  return bytes;
 }

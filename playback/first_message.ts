@@ -3,6 +3,7 @@ import type { ConnectionPlan, DataRequest } from "../models/cover_model.ts";
 import type { PlanSource } from "../models/plans.ts";
 import type { SizeGrid } from "./cover_connection.ts";
 import { largestBody } from "./engine_frames.ts";
+import type { Kinds } from "./kinds.ts";
 import { encodeExchange, MAX_PLANNED_SIZE } from "./plan_codec.ts";
 import { recordsOf, settlePlan } from "./script.ts";
 import { payloadSize, wireSize, withoutOpening } from "./size_grid.ts";
@@ -73,7 +74,9 @@ function grow(request: DataRequest, by: number): DataRequest {
 /**
  * The plan of a connection whose first record holds at least `minimum` payload bytes (the proof, a
  * set-up). Draws that are smaller are drawn again, up to {@linkcode MAX_ATTEMPTS} times; if none fits, the
- * first draw is enlarged. A pure function: both ends get the same plan. Throws BadPlanError.
+ * first draw is enlarged. With `kind`, the same for a connection of that one of `kinds`: the attempts are then
+ * other ones, and a draw that is of another kind does not fit. A pure function: both ends get the same plan.
+ * Throws BadPlanError.
  */
 export function drawPlan(
   plans: PlanSource,
@@ -81,14 +84,23 @@ export function drawPlan(
   serial: number,
   minimum: number,
   grid: SizeGrid,
+  kinds?: Kinds,
+  kind = 0,
 ): DrawnPlan {
   let first: ConnectionPlan | undefined;
+  let other: ConnectionPlan | undefined;
   let only: number | undefined;
   let alike = true;
+  const name = kinds?.nameFor(kind);
+  const from = name === undefined ? kind * MAX_ATTEMPTS : 0;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const drawn = plans.connection(session, serial, attempt);
+    const drawn = plans.connection(session, serial, from + attempt, name);
     check(drawn, plans.description.name);
     const plan = withoutOpening(drawn, plans.description.carrier, grid);
+    if (kinds?.holds(kind, drawn) === false) {
+      other ??= plan;
+      continue;
+    }
     first ??= plan;
     const [record] = recordsOf(plan.exchanges[0]!.request, grid);
     if (payloadSize(record!, grid) >= minimum) {
@@ -98,12 +110,13 @@ export function drawPlan(
     alike &&= record === only;
     if (alike && attempt + 1 === ALIKE) break;
   }
-  const [{ request, response }, ...rest] = first!.exchanges as [
+  const chosen = (first ?? other)!;
+  const [{ request, response }, ...rest] = chosen.exchanges as [
     ConnectionPlan["exchanges"][number],
     ...ConnectionPlan["exchanges"],
   ];
   const enlarged = { request: growFirst(request, wireSize(minimum, grid), grid), response };
-  const plan = settlePlan({ ...first!, exchanges: [enlarged, ...rest] }, grid);
+  const plan = settlePlan({ ...chosen, exchanges: [enlarged, ...rest] }, grid);
   return { plan, redrawn: true, enlarged: true };
 }
 

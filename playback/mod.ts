@@ -3,21 +3,32 @@
  *
  * @module
  */
+export * from "./acceptor.ts";
 export * from "./clock.ts";
 export * from "./cover_connection.ts";
 export { ConnectionPlayer, type PlayerOptions, type PlayReport } from "./connection_player.ts";
-export { connectionNumber, ENGINE_ERROR, EngineFrameError, OWNER_FRAMES } from "./engine_frames.ts";
+export { Engine, type EngineFrame, type EngineOptions, type Live, type Played } from "./engine.ts";
+export {
+  connectionNumber,
+  ENGINE_ERROR,
+  EngineFrameError,
+  OWNER_FRAMES,
+  type PlanForm,
+  type Scheduling,
+} from "./engine_frames.ts";
 export { type DrawnPlan, drawPlan, MAX_ATTEMPTS } from "./first_message.ts";
 export { type Destination, MAX_CONTROL_BODY } from "./frame.ts";
+export * from "./kinds.ts";
 export * from "./lateness.ts";
-export * from "./master.ts";
+export * from "./lead.ts";
+export * from "./opener.ts";
+export * from "./openings.ts";
 export * from "./plan_codec.ts";
 export * from "./policy.ts";
 export * from "./reliable_tunnel.ts";
 export * from "./schedule.ts";
 export * from "./script.ts";
 export * from "./size_grid.ts";
-export * from "./slave.ts";
 export * from "./stats.ts";
 export type { TunnelStream } from "./stream.ts";
 export * from "./tunnel.ts";

@@ -1,6 +1,5 @@
-import type { SessionPlan } from "../models/cover_model.ts";
-import type { PlanSource } from "../models/plans.ts";
 import type { Clock, Timer } from "./clock.ts";
+import type { Opening, OpeningSource } from "./openings.ts";
 
 /** A connection that is to open now. */
 export interface OpenRequest {
@@ -8,6 +7,8 @@ export interface OpenRequest {
   readonly session: number;
   /** Its serial number in the session. */
   readonly serial: number;
+  /** Its kind, chosen for its whole episode; 0 is the model's own mixture. */
+  readonly kind: number;
   /** When it was planned to open. */
   readonly planned: number;
   /** To be called when it is being opened. */
@@ -20,46 +21,51 @@ export interface OpenRequest {
 export interface ScheduleOptions {
   /** The time. */
   readonly clock: Clock;
-  /** Where sessions, episodes and gaps come from. */
-  readonly plans: PlanSource;
+  /** When connections open. */
+  readonly openings: OpeningSource;
   /** The slot's first session. */
   readonly first: number;
   /** From one session of the slot to its next: how many slots there are. */
-  readonly stride: number;
-  /** In `demand` scheduling: whether users want anything, and the longest pause while they do. */
-  readonly demand?: { readonly wanted: () => boolean; readonly maximumGap: number };
+  readonly stride: () => number;
+  /** Whether users want anything, so that pauses before episodes are to be short; never in `strict`. */
+  readonly wanted: () => boolean;
+  /** The longest pause before an episode while users want something, in milliseconds. */
+  readonly maximumGap: number;
+  /** The kind of an episode that begins. */
+  readonly kind: () => number;
   /** Opens a connection, now or, behind a limit, later. */
   readonly open: (request: OpenRequest) => void;
 }
 
-/** A session or a model without end may not turn in circles without time passing: milliseconds. */
-const LEAST_TURN = 10;
-
 /** Openings later than this move what follows them; smaller lateness does not add up. */
 const FORGIVEN = 20;
 
-function pauseOf(ms: number | undefined): number {
-  return ms !== undefined && ms > 0 ? Math.min(ms, 2 ** 42) : 0;
+/** The connection opened last, as far as what follows it needs to know. */
+interface Before {
+  /** When it was planned to open, or was opened if that was much later. */
+  readonly planned: number;
+  started: number | undefined;
+  closed: number | undefined;
 }
 
 /**
- * Decides when the connections of one simulated user open: sessions of episodes with pauses between,
- * episodes of connections opened together; or, where the model has no such layers, one connection after
- * another. In `strict` scheduling it follows the model alone. In `demand` a pause before an episode (without
- * episodes: before a connection, if none is open) may be cut short; what an episode plays stays the model's.
+ * Opens the connections of one simulated user when their {@linkcode Opening}s say, wherever those come from: the
+ * model drawn here, the peer's model drawn here, or what the peer has sent. In `strict` scheduling it
+ * follows them alone. Otherwise the pause before an episode may be cut short, if no connection is open; what an
+ * episode plays stays the model's.
  */
 export class Schedule {
   readonly #options: ScheduleOptions;
   #session: number;
-  #plan: SessionPlan | undefined;
-  #episode = 0;
   #serial = 0;
+  #kind = 0;
   #live = 0;
-  #toOpen = 0;
-  #firstPause = true;
-  #timers = new Set<Timer>();
-  #pause: { began: number; due: number; timer: Timer; run: (due: number) => void } | undefined;
-  #stopped = false;
+  #quietSince = 0;
+  #before: Before | undefined;
+  #pause: { opening: Opening; began: number; due: number; timer: Timer } | undefined;
+  /** The next opening was not known when it was asked for. */
+  #missed = false;
+  #running = false;
 
   /** Prepares a slot. */
   constructor(options: ScheduleOptions) {
@@ -67,140 +73,119 @@ export class Schedule {
     this.#session = options.first;
   }
 
-  /** Begins the slot's first session after `delay` milliseconds, with its first episode at once. */
-  start(delay: number): void {
-    this.#timer(this.#options.clock.now() + delay, () => this.#beginSession());
+  /** Begins: the time of the slot's first opening counts from now. */
+  start(): void {
+    this.#running = true;
+    this.#quietSince = this.#options.clock.now();
+    this.#arm();
   }
 
   /** Forgets everything planned; open connections are not touched. */
   stop(): void {
-    this.#stopped = true;
-    for (const timer of this.#timers) this.#options.clock.cancel(timer);
+    this.#running = false;
     if (this.#pause !== undefined) this.#options.clock.cancel(this.#pause.timer);
     this.#pause = undefined;
   }
 
+  /** The connection that is next: its session and serial number. */
+  get next(): { readonly session: number; readonly serial: number } {
+    return { session: this.#session, serial: this.#serial };
+  }
+
+  /** Looks again whether the next opening is known by now. */
+  poke(): void {
+    if (this.#missed) this.#arm();
+  }
+
   /** When the pause that could be cut short ends; undefined if the slot is not pausing. */
   get pausedUntil(): number | undefined {
-    return this.#pause !== undefined && this.#live === 0 ? this.#pause.due : undefined;
+    const pause = this.#pause;
+    return pause?.opening.begins && this.#live === 0 ? pause.due : undefined;
   }
 
   /** Cuts a pause short: to now, or to the longest one while users are active. */
   hurry(now: boolean): void {
-    const { clock, demand } = this.#options;
+    const { clock, maximumGap } = this.#options;
     const pause = this.#pause;
-    if (pause === undefined || demand === undefined || this.#live > 0) return;
-    const due = now ? clock.now() : Math.max(clock.now(), pause.began + demand.maximumGap);
+    if (this.pausedUntil === undefined || pause === undefined) return;
+    const due = now ? clock.now() : Math.max(clock.now(), pause.began + maximumGap);
     if (due >= pause.due) return;
     clock.cancel(pause.timer);
-    this.#setPause(pause.began, due, pause.run);
+    this.#setPause(pause.opening, pause.began, due);
   }
 
-  #timer(time: number, run: () => void): void {
-    const timer = this.#options.clock.at(time, () => {
-      this.#timers.delete(timer);
-      run();
-    });
-    this.#timers.add(timer);
-  }
-
-  #setPause(began: number, due: number, run: (due: number) => void): void {
+  #setPause(opening: Opening, began: number, due: number): void {
     const timer = this.#options.clock.at(due, () => {
       this.#pause = undefined;
-      run(due);
+      this.#fire(opening, due);
+      this.#arm();
     });
-    this.#pause = { began, due, timer, run };
+    this.#pause = { opening, began, due, timer };
   }
 
-  /** Pauses from `began`, which may be cut short in demand scheduling. */
-  #wait(began: number, ms: number, run: (due: number) => void): void {
-    if (this.#stopped) return;
-    this.#setPause(began, began + ms, run);
-    if (this.#options.demand?.wanted()) this.hurry(false);
-  }
-
-  #beginSession(): void {
-    const { clock, plans } = this.#options;
-    this.#plan = plans.session(this.#session);
-    this.#episode = 0;
-    this.#serial = 0;
-    const [pause] = this.#plan?.pauses ?? [];
-    // The slot begins as a user begins: with a click. Later sessions have their pause.
-    const ms = this.#firstPause ? 0 : Math.max(LEAST_TURN, pauseOf(pause));
-    this.#firstPause = false;
-    this.#wait(clock.now(), ms, (due) => this.#beginEpisode(due));
-  }
-
-  #beginEpisode(due: number): void {
-    const { clock, plans } = this.#options;
-    const now = clock.now();
-    const start = now - due < FORGIVEN ? due : now;
-    const episode = plans.episode(this.#session, this.#episode);
-    if (episode === undefined) return this.#openNext(start);
-    let at = start;
-    this.#toOpen = episode.starts.length;
-    if (this.#toOpen === 0) return this.#endEpisode();
-    for (const gap of episode.starts) {
-      at += pauseOf(gap);
-      const planned = at;
-      if (planned <= now) this.#openInEpisode(planned);
-      else this.#timer(planned, () => this.#openInEpisode(planned));
+  /** Waits for the next opening's time, if what it counts from has happened. */
+  #arm(): void {
+    const { clock, openings, stride, wanted } = this.#options;
+    while (this.#running && this.#pause === undefined) {
+      let opening = openings.opening(this.#session, this.#serial);
+      if (opening === "end" && this.#serial > 0) {
+        this.#session += stride();
+        this.#serial = 0;
+        opening = openings.opening(this.#session, 0);
+      }
+      if (opening === undefined || opening === "end") {
+        this.#missed = true;
+        return;
+      }
+      const began = this.#trigger(opening);
+      if (began === undefined) return;
+      const now = clock.now();
+      // What is heard of late is not late.
+      const due = Math.max(began + opening.time, this.#missed ? now : 0);
+      this.#missed = false;
+      if (!opening.begins && due <= now) {
+        this.#fire(opening, due);
+        continue;
+      }
+      this.#setPause(opening, began, due);
+      if (opening.begins && wanted()) this.hurry(false);
     }
   }
 
-  #openInEpisode(planned: number): void {
-    this.#toOpen--;
+  /** When that happened which an opening counts from. */
+  #trigger({ after, begins }: Opening): number | undefined {
+    const before = this.#before;
+    if (before === undefined) return this.#quietSince;
+    if (after === "quiet") return this.#live === 0 ? this.#quietSince : undefined;
+    if (after === "close") return before.closed;
+    return begins ? before.started : before.planned;
+  }
+
+  #fire({ begins }: Opening, due: number): void {
+    const { clock, kind, open } = this.#options;
+    const forgiving = (time: number) => time - due < FORGIVEN ? due : time;
+    if (begins) this.#kind = kind();
+    const before: Before = {
+      planned: forgiving(clock.now()),
+      started: undefined,
+      closed: undefined,
+    };
+    this.#before = before;
     this.#live++;
-    this.#options.open({
+    open({
       session: this.#session,
       serial: this.#serial++,
-      planned,
-      started: () => {},
-      closed: () => {
-        this.#live--;
-        if (this.#live === 0 && this.#toOpen === 0 && !this.#stopped) this.#endEpisode();
-      },
-    });
-  }
-
-  #endEpisode(): void {
-    const { clock, plans, stride } = this.#options;
-    this.#episode++;
-    const pauses = this.#plan?.pauses;
-    if (pauses === undefined) {
-      // No session layer: nothing is known of pauses between episodes but the connections' own gap.
-      const gap = plans.connectionGap(this.#session, this.#serial - 1);
-      const ms = Math.max(LEAST_TURN, gap === "close" ? 0 : pauseOf(gap));
-      this.#wait(clock.now(), ms, (due) => this.#beginEpisode(due));
-    } else if (this.#episode >= pauses.length) {
-      this.#session += stride;
-      this.#beginSession();
-    } else {
-      const ms = Math.max(LEAST_TURN, pauseOf(pauses[this.#episode]));
-      this.#wait(clock.now(), ms, (due) => this.#beginEpisode(due));
-    }
-  }
-
-  /** An endless episode: the next connection by the model's gap. */
-  #openNext(planned: number): void {
-    const { clock, plans } = this.#options;
-    const serial = this.#serial++;
-    const gap = plans.connectionGap(this.#session, serial);
-    this.#live++;
-    this.#options.open({
-      session: this.#session,
-      serial,
-      planned,
+      kind: this.#kind,
+      planned: due,
       started: (time) => {
-        if (gap === "close") return;
-        const from = time - planned < FORGIVEN ? planned : time;
-        this.#wait(from, pauseOf(gap), (due) => this.#openNext(due));
+        before.started = forgiving(time);
+        this.#arm();
       },
       closed: () => {
-        this.#live--;
-        if (this.#stopped) return;
-        if (gap === "close") this.#openNext(clock.now());
-        else if (this.#options.demand?.wanted()) this.hurry(false);
+        before.closed = clock.now();
+        if (--this.#live === 0) this.#quietSince = clock.now();
+        this.#arm();
+        if (this.#running && this.#options.wanted()) this.hurry(false);
       },
     });
   }

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { SystemClock } from "../../playback/clock.ts";
 import { Lateness } from "../../playback/lateness.ts";
 import { VirtualClock } from "../../playback/virtual_clock.ts";
-import { Master } from "../../playback/master.ts";
-import { Slave } from "../../playback/slave.ts";
+import { Opener } from "../../playback/opener.ts";
+import { Acceptor } from "../../playback/acceptor.ts";
 import { ReliableTunnel } from "../../playback/tunnel.ts";
 import { VirtualNetwork } from "../../playback/virtual_network.ts";
 import { WireLog } from "../../playback/wire_log.ts";
@@ -109,10 +109,10 @@ Deno.test("the engine plays on the wall clock as it does in virtual time", async
     client: new ReliableTunnel({ end: "client", clock }),
     server: new ReliableTunnel({ end: "server", clock }),
   };
-  const slave = new Slave({ clock, tunnel: tunnels.server, models: [model] });
+  const acceptor = new Acceptor({ clock, tunnel: tunnels.server, models: [model] });
   const { promise, resolve } = Promise.withResolvers<void>();
   const log = new WireLog();
-  const master = new Master({
+  const opener = new Opener({
     clock,
     tunnel: tunnels.client,
     model,
@@ -120,20 +120,20 @@ Deno.test("the engine plays on the wall clock as it does in virtual time", async
     dial: ({ session, serial, done }) =>
       network.dial(
         (connection) => done({ connection }),
-        (connection) => slave.accept(connection, { session, serial }),
+        (connection) => acceptor.accept(connection, { session, serial }),
       ),
     onWire: (event) => {
       log.add(event);
       if (event.what === "close" && event.serial === 8) resolve();
     },
   });
-  master.start();
+  opener.start();
   await promise;
-  master.stop();
-  slave.stop();
+  opener.stop();
+  acceptor.stop();
   for (const tunnel of Object.values(tunnels)) tunnel.fail(new Error("over"));
   await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.ok(master.stats.completed >= 3);
-  assert.ok(master.stats.lateness.count > 10);
+  assert.ok(opener.stats.completed >= 3);
+  assert.ok(opener.stats.lateness.count > 10);
   for (const { time, planned } of log.events) assert.ok(time >= planned - 1e-6);
 });

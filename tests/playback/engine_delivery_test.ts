@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { SeededRandom, substream } from "../../models/random.ts";
-import type { PlanForm, Scheduling } from "../../playback/master.ts";
+import type { PlanForm, Scheduling } from "../../playback/engine_frames.ts";
 import { makeWorld, pump, TestModel } from "./engine_world.ts";
 
 const MILLION = 1_000_000;
@@ -13,7 +13,7 @@ for (const form of ["derived", "embedded"] as PlanForm[]) {
         model: new TestModel({ clientSizes: [60, 16_000], think: 80 }),
         sealed: schedule === "demand",
         link: { delay: 15, rate: 500_000 },
-        master: { form, schedule, sessions: 4 },
+        opener: { form, schedule, sessions: 4 },
       });
       const { clock, network } = world;
       let cuts = 0;
@@ -27,7 +27,7 @@ for (const form of ["derived", "embedded"] as PlanForm[]) {
       };
       clock.at(100, cut);
       const { here, there } = pump(world, MILLION, 7);
-      world.master.start();
+      world.opener.start();
       const done = () => here.ended && there().ended;
       clock.run(3_600_000, done);
       assert.ok(done(), `${here.arrived} and ${there().arrived} bytes in an hour`);
@@ -36,9 +36,9 @@ for (const form of ["derived", "embedded"] as PlanForm[]) {
       assert.equal(here.arrived, MILLION);
       assert.equal(there().arrived, MILLION);
       assert.ok(cuts >= 30, `only ${cuts} cuts`);
-      assert.ok(world.master.stats.unclean > 0 && world.master.stats.completed > 0);
-      world.master.stop();
-      world.slave.stop();
+      assert.ok(world.opener.stats.unclean > 0 && world.opener.stats.completed > 0);
+      world.opener.stop();
+      world.acceptor.stop();
     });
   }
 }
@@ -46,9 +46,9 @@ for (const form of ["derived", "embedded"] as PlanForm[]) {
 Deno.test("user data rides in data slots only, and fills them", () => {
   const world = makeWorld({ link: { delay: 5 } });
   pump(world, 2 ** 24, 1);
-  world.master.start();
+  world.opener.start();
   world.clock.run(120_000);
-  const { stats } = world.slave;
+  const { stats } = world.acceptor;
   assert.ok(
     stats.data > 0.75 * (stats.data + stats.padding + stats.control),
     JSON.stringify(stats),
@@ -59,7 +59,7 @@ Deno.test("a sealed client side carries user data in the first message", () => {
   const firstData = (sealed: boolean) => {
     const world = makeWorld({ sealed, model: new TestModel({ clientSizes: [300, 900] }) });
     pump(world, 2 ** 20, 1);
-    world.master.start();
+    world.opener.start();
     world.clock.run(60_000);
     assert.deepEqual(world.faults, []);
     const first = new Map<string, number>();

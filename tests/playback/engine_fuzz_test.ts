@@ -27,7 +27,8 @@ function frame(random: SeededRandom): Uint8Array {
       type = ENGINE.setup;
       body = encodeSetup({
         form: random.integer(2) === 0 ? "derived" : "embedded",
-        demand: true,
+        master: "server",
+        schedule: "demand",
         sessions: small(),
         minimum: small() * 10,
         minimumHere: small() * 10,
@@ -73,7 +74,7 @@ function babble(
   say();
 }
 
-Deno.test("a hostile master cannot bring a slave down", () => {
+Deno.test("a hostile opener cannot bring an acceptor down", () => {
   let faults = 0;
   for (let run = 0; run < 150; run++) {
     const random = new SeededRandom(substream(new Uint8Array(32), "hostile master", run));
@@ -81,24 +82,24 @@ Deno.test("a hostile master cannot bring a slave down", () => {
     for (let i = 0; i < 8; i++) {
       const [mine, theirs] = world.network.connect();
       world.clock.at(random.float() * 2000, () => {
-        world.slave.accept(theirs, { session: random.integer(3), serial: random.integer(3) });
+        world.acceptor.accept(theirs, { session: random.integer(3), serial: random.integer(3) });
         babble(world, mine, random);
       });
     }
     world.clock.run(3_600_000);
-    assert.equal(world.slave.open, 0, "every connection has ended");
+    assert.equal(world.acceptor.open, 0, "every connection has ended");
     faults += world.faults.length;
   }
   assert.ok(faults > 100, `only ${faults} faults: the frames are too tame`);
 });
 
-Deno.test("a hostile slave cannot bring a master down", () => {
+Deno.test("a hostile acceptor cannot bring an opener down", () => {
   for (let run = 0; run < 150; run++) {
     const random = new SeededRandom(substream(new Uint8Array(32), "hostile slave", run));
     let dials = 0;
     const world = makeWorld({
       prefix: { client: 0, server: 0 },
-      master: {
+      opener: {
         sessions: 3,
         form: run % 2 === 0 ? "derived" : "embedded",
         dial: ({ done }) => {
@@ -110,11 +111,11 @@ Deno.test("a hostile slave cannot bring a master down", () => {
         },
       },
     });
-    world.master.start();
+    world.opener.start();
     world.clock.run(120_000);
-    world.master.stop();
+    world.opener.stop();
     world.clock.run(240_000);
     assert.ok(dials > 0 && dials < 200, `${dials} dials in two minutes`);
-    assert.equal(world.master.open, 0);
+    assert.equal(world.opener.open, 0);
   }
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { PlanForm } from "../../playback/master.ts";
+import type { PlanForm } from "../../playback/engine_frames.ts";
 import { ConstantRate } from "../../models/constant_rate.ts";
 import { makeWorld, saturate, TestModel, type World, type WorldOptions } from "./engine_world.ts";
 
@@ -13,7 +13,7 @@ function idleAndBusy(
   saturate(worlds[1]);
   for (const world of worlds) {
     act?.(world);
-    world.master.start();
+    world.opener.start();
     world.clock.run(minutes * 60_000);
     assert.deepEqual(world.faults, []);
   }
@@ -21,8 +21,8 @@ function idleAndBusy(
 }
 
 function assertSameWire(idle: World, busy: World, breaks = false): void {
-  for (const { master, slave } of breaks ? [] : [idle, busy]) {
-    assert.deepEqual([master.stats.unclean, slave.stats.unclean], [0, 0]);
+  for (const { opener, acceptor } of breaks ? [] : [idle, busy]) {
+    assert.deepEqual([opener.stats.unclean, acceptor.stats.unclean], [0, 0]);
   }
   for (const end of ["client", "server"] as const) {
     const [expected, actual] = [idle.logs[end].visible(), busy.logs[end].visible()];
@@ -33,9 +33,9 @@ function assertSameWire(idle: World, busy: World, breaks = false): void {
     }
     assert.ok(idle.logs[end].events.every(({ data }) => data === 0));
   }
-  assert.ok(idle.master.stats.completed >= 10, `only ${idle.master.stats.completed} connections`);
-  assert.equal(idle.master.stats.data, 0);
-  assert.ok(busy.master.stats.data > 0 && busy.slave.stats.data > 0, "nothing was carried");
+  assert.ok(idle.opener.stats.completed >= 10, `only ${idle.opener.stats.completed} connections`);
+  assert.equal(idle.opener.stats.data, 0);
+  assert.ok(busy.opener.stats.data > 0 && busy.acceptor.stats.data > 0, "nothing was carried");
 }
 
 const MODELS: Record<string, WorldOptions> = {
@@ -56,7 +56,7 @@ const MODELS: Record<string, WorldOptions> = {
   "constant rate": { model: new ConstantRate() },
   "a slow link": { link: { delay: 40, rate: 200_000 } },
   "a sealed client side": { sealed: true },
-  "several sessions": { master: { sessions: 5 } },
+  "several sessions": { opener: { sessions: 5 } },
 };
 
 for (const form of ["derived", "embedded"] as PlanForm[]) {
@@ -64,15 +64,15 @@ for (const form of ["derived", "embedded"] as PlanForm[]) {
     Deno.test(`strict, ${form}, ${name}: idle and busy look alike`, () => {
       const [idle, busy] = idleAndBusy({
         ...options,
-        master: { form, ...options.master },
+        opener: { form, ...options.opener },
       }, 3);
       assertSameWire(idle, busy);
-      assert.equal(busy.master.form, form);
+      assert.equal(busy.opener.form, form);
     });
   }
 
   Deno.test(`strict, ${form}: idle and busy look alike while connections break`, () => {
-    const [idle, busy] = idleAndBusy({ master: { form, sessions: 3 } }, 3, ({ clock, network }) => {
+    const [idle, busy] = idleAndBusy({ opener: { form, sessions: 3 } }, 3, ({ clock, network }) => {
       const breakOne = () => {
         const open = network.open();
         if (open.length > 0) network.kill(open[open.length >> 1]!, 7);
@@ -81,13 +81,13 @@ for (const form of ["derived", "embedded"] as PlanForm[]) {
       clock.at(1234, breakOne);
     });
     assertSameWire(idle, busy, true);
-    assert.ok(idle.master.stats.unclean > 10);
+    assert.ok(idle.opener.stats.unclean > 10);
   });
 }
 
 Deno.test("demand: only the starts of episodes depend on users", () => {
-  const [idle, busy] = idleAndBusy({ master: { schedule: "demand", sessions: 2 } }, 10);
-  assert.ok(busy.master.stats.opened > idle.master.stats.opened, "demand has no effect");
+  const [idle, busy] = idleAndBusy({ opener: { schedule: "demand", sessions: 2 } }, 10);
+  assert.ok(busy.opener.stats.opened > idle.opener.stats.opened, "demand has no effect");
   // The connections that both played are the same from their own opening on.
   for (const end of ["client", "server"] as const) {
     const byConnection = (world: World) => {
@@ -119,8 +119,8 @@ Deno.test("demand: only the starts of episodes depend on users", () => {
 
 Deno.test("demand without users is strict", () => {
   const [demand, strict] = (["demand", "strict"] as const).map((schedule) => {
-    const world = makeWorld({ master: { schedule } });
-    world.master.start();
+    const world = makeWorld({ opener: { schedule } });
+    world.opener.start();
     world.clock.run(300_000);
     return world;
   }) as [World, World];

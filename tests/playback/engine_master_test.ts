@@ -13,7 +13,8 @@ import {
 } from "../../playback/engine_frames.ts";
 import { drawPlan, fitInline } from "../../playback/first_message.ts";
 import { LocalPlans } from "../../models/plans.ts";
-import { type PlanForm, SlaveRefusedError } from "../../playback/master.ts";
+import type { PlanForm } from "../../playback/engine_frames.ts";
+import { SlaveRefusedError } from "../../playback/opener.ts";
 import { PlanDecoder } from "../../playback/plan_codec.ts";
 import { DEFAULT_POLICY } from "../../playback/policy.ts";
 import { Script } from "../../playback/script.ts";
@@ -31,14 +32,14 @@ Deno.test("both forms of plan give the same wire", () => {
     ]
   ) {
     const [derived, embedded] = (["derived", "embedded"] as PlanForm[]).map((form) => {
-      const world = makeWorld({ model, master: { form, sessions: 2 } });
-      world.master.start();
+      const world = makeWorld({ model, opener: { form, sessions: 2 } });
+      world.opener.start();
       world.clock.run(3 * MINUTE);
       assert.deepEqual(world.faults, []);
-      assert.equal(world.master.stats.unclean, 0);
+      assert.equal(world.opener.stats.unclean, 0);
       return world;
     });
-    assert.ok(derived!.master.stats.completed > 10);
+    assert.ok(derived!.opener.stats.completed > 10);
     assert.deepEqual(derived!.logs.client.visible(), embedded!.logs.client.visible());
     assert.deepEqual(derived!.logs.server.visible(), embedded!.logs.server.visible());
   }
@@ -46,8 +47,8 @@ Deno.test("both forms of plan give the same wire", () => {
 
 Deno.test("the same seed gives the same run, another seed another", () => {
   const [a, b, c] = [1, 1, 2].map((seed) => {
-    const world = makeWorld({ seed, master: { sessions: 3 } });
-    world.master.start();
+    const world = makeWorld({ seed, opener: { sessions: 3 } });
+    world.opener.start();
     world.clock.run(MINUTE);
     return world.logs.client.visible();
   });
@@ -59,7 +60,7 @@ Deno.test("several connections are open at once, no more than the policy allows"
   for (const [maxOpen, delayed] of [[64, false], [2, true]] as const) {
     const world = makeWorld({
       model: new TestModel({ exchanges: 20 }),
-      master: { sessions: 4, policy: { ...DEFAULT_POLICY, maxOpen } },
+      opener: { sessions: 4, policy: { ...DEFAULT_POLICY, maxOpen } },
     });
     let most = 0;
     const look = () => {
@@ -67,12 +68,12 @@ Deno.test("several connections are open at once, no more than the policy allows"
       world.clock.at(world.clock.now() + 50, look);
     };
     look();
-    world.master.start();
+    world.opener.start();
     world.clock.run(3 * MINUTE);
     assert.ok(delayed ? most === 2 : most > 4, `${most} open`);
-    // Some always wait for the first answer of the slave.
-    assert.equal(world.master.stats.delayed > 20, delayed);
-    assert.equal(world.master.stats.unclean, 0);
+    // Some always wait for the first answer of the acceptor.
+    assert.equal(world.opener.stats.delayed > 20, delayed);
+    assert.equal(world.opener.stats.unclean, 0);
   }
 });
 
@@ -81,19 +82,19 @@ Deno.test("dials that fail are tried again, with pauses that grow", () => {
   const pauses: number[] = [];
   const world = makeWorld({
     mayDial: () => reachable,
-    master: {
+    opener: {
       sessions: 3,
       onDialFailure: (_error, _failures, pause) => pauses.push(pause),
     },
   });
-  world.master.start();
+  world.opener.start();
   world.clock.run(10 * MINUTE);
   assert.ok(pauses.length > 10 && pauses.length < 60, `${pauses.length} dials in ten minutes`);
   assert.ok(Math.max(...pauses) <= 37_500 && pauses[0]! < 1000);
-  assert.equal(world.master.stats.opened, 0);
+  assert.equal(world.opener.stats.opened, 0);
   reachable = true;
   world.clock.run(15 * MINUTE);
-  assert.ok(world.master.stats.completed > 50);
+  assert.ok(world.opener.stats.completed > 50);
 });
 
 Deno.test("a server that hangs up at once is not stormed", () => {
@@ -101,7 +102,7 @@ Deno.test("a server that hangs up at once is not stormed", () => {
     let dials = 0;
     const world = makeWorld({
       model: new TestModel({ layers: false, gap }),
-      master: {
+      opener: {
         dial: ({ done }) => {
           dials++;
           world.network.dial((connection) => done({ connection }), (server) => {
@@ -110,35 +111,35 @@ Deno.test("a server that hangs up at once is not stormed", () => {
         },
       },
     });
-    world.master.start();
+    world.opener.start();
     world.clock.run(10 * MINUTE);
     assert.ok(dials > 10 && dials < 60, `${dials} dials in ten minutes`);
-    assert.equal(world.master.stats.completed, 0);
+    assert.equal(world.opener.stats.completed, 0);
   }
 });
 
-Deno.test("a slave without the model gets the plans, and then plays", () => {
+Deno.test("an acceptor without the model gets the plans, and then plays", () => {
   const world = makeWorld({ models: [] });
   const { here, there } = pump(world, 100_000);
-  world.master.start();
+  world.opener.start();
   world.clock.run(10 * MINUTE, () => here.ended && there().ended);
-  assert.equal(world.master.form, "embedded");
+  assert.equal(world.opener.form, "embedded");
   assert.equal(here.received.digest("hex"), there().sent.digest("hex"));
-  assert.ok(world.master.stats.unclean <= 1);
+  assert.ok(world.opener.stats.unclean <= 1);
 });
 
 Deno.test("without a fallback it is one clear error, and the end", () => {
   const errors: Error[] = [];
   const world = makeWorld({
     models: [new ConstantRate()],
-    master: { fallback: false, sessions: 3, onError: (error) => errors.push(error) },
+    opener: { fallback: false, sessions: 3, onError: (error) => errors.push(error) },
   });
-  world.master.start();
+  world.opener.start();
   world.clock.run(10 * MINUTE);
   assert.equal(errors.length, 1);
   assert.ok(errors[0] instanceof SlaveRefusedError);
   assert.match(errors[0].message, /does not hold this model/);
-  assert.equal(world.master.stats.opened, 1);
+  assert.equal(world.opener.stats.opened, 1);
   assert.equal(world.clock.pending, 0);
 });
 
@@ -155,10 +156,10 @@ Deno.test("plans beyond the slave's policy are refused with one error", () => {
     for (const limit of limits) {
       const errors: Error[] = [];
       const world = makeWorld({
-        slave: { policy: { ...DEFAULT_POLICY, ...limit } },
-        master: { form, sessions: 2, onError: (error) => errors.push(error) },
+        acceptor: { policy: { ...DEFAULT_POLICY, ...limit } },
+        opener: { form, sessions: 2, onError: (error) => errors.push(error) },
       });
-      world.master.start();
+      world.opener.start();
       world.clock.run(10 * MINUTE);
       assert.equal(errors.length, 1, JSON.stringify([form, limit]));
       assert.match(errors[0]!.message, /^the server refuses this model: (a|more) /);
@@ -169,11 +170,11 @@ Deno.test("plans beyond the slave's policy are refused with one error", () => {
 Deno.test("a first connection that breaks does not keep the tunnel from starting", () => {
   for (const form of ["derived", "embedded"] as PlanForm[]) {
     for (const after of [30, 61, 75, 100, 150, 300]) {
-      const world = makeWorld({ master: { form, sessions: 2 } });
+      const world = makeWorld({ opener: { form, sessions: 2 } });
       world.clock.at(after, () => world.network.kill("v0", 5));
-      world.master.start();
+      world.opener.start();
       world.clock.run(3 * MINUTE);
-      assert.ok(world.master.stats.completed > 10, `broken after ${after}`);
+      assert.ok(world.opener.stats.completed > 10, `broken after ${after}`);
       assert.deepEqual(world.faults, []);
     }
   }
@@ -192,12 +193,12 @@ Deno.test("small first messages are drawn again, then enlarged, alike at both en
     .connection(0, 0);
   assert.equal(enlarged.plan.exchanges.length, original.exchanges.length);
   const world = makeWorld({ model: new TestModel({ clientSizes: [23, 60] }) });
-  world.master.start();
+  world.opener.start();
   world.clock.run(5 * MINUTE);
   assert.deepEqual(world.faults, []);
-  assert.equal(world.master.stats.unclean, 0);
-  assert.ok(world.master.stats.redrawn > 0);
-  assert.ok(world.master.stats.enlarged > 0, "the set-up is larger than any first message");
+  assert.equal(world.opener.stats.unclean, 0);
+  assert.ok(world.opener.stats.redrawn > 0);
+  assert.ok(world.opener.stats.enlarged > 0, "the set-up is larger than any first message");
 });
 
 Deno.test("a model whose first message is always too small is not drawn 64 times", () => {
@@ -226,8 +227,8 @@ Deno.test("a model that draws nonsense is one clear error", () => {
       const model = new TestModel();
       model.connection = () => ({ exchanges, close: { by: "client", how: "fin", time: 0 } });
       const errors: Error[] = [];
-      const world = makeWorld({ model, master: { form, onError: (error) => errors.push(error) } });
-      world.master.start();
+      const world = makeWorld({ model, opener: { form, onError: (error) => errors.push(error) } });
+      world.opener.start();
       world.clock.run(10 * MINUTE);
       assert.equal(errors.length, 1);
       assert.match(errors[0]!.message, /^the model test drew a connection that cannot be played: /);
@@ -249,11 +250,11 @@ Deno.test("times that are no times are none", () => {
     };
   };
   model.connectionGap = () => NaN;
-  const world = makeWorld({ model, master: { policy: { ...DEFAULT_POLICY, maxOpen: 3 } } });
-  world.master.start();
+  const world = makeWorld({ model, opener: { policy: { ...DEFAULT_POLICY, maxOpen: 3 } } });
+  world.opener.start();
   world.clock.run(MINUTE);
-  assert.ok(world.master.stats.completed > 10);
-  assert.equal(world.master.stats.unclean, 0);
+  assert.ok(world.opener.stats.completed > 10);
+  assert.equal(world.opener.stats.unclean, 0);
 });
 
 Deno.test("an inline plan is there, exchange by exchange, when it is needed", () => {
@@ -310,7 +311,8 @@ Deno.test("connection numbers are unique and small", () => {
 Deno.test("a set-up reads as it was written; another version or length is refused", () => {
   const setup: Setup = {
     form: "derived",
-    demand: true,
+    master: "server",
+    schedule: "demand",
     sessions: 7,
     minimum: 300,
     minimumHere: 5,
@@ -328,7 +330,7 @@ Deno.test("a set-up reads as it was written; another version or length is refuse
   assert.deepEqual(decodeSetup(encodeSetup(embedded)), embedded);
   assert.throws(() => decodeSetup(bytes.subarray(0, bytes.length - 1)), EngineFrameError);
   assert.throws(() => decodeSetup(bytes.subarray(0, 3)), EngineFrameError);
-  bytes[0] = 2;
+  bytes[0] = 1;
   assert.throws(() => decodeSetup(bytes), EngineFrameError);
 });
 
@@ -336,16 +338,16 @@ Deno.test("demand: a stream that opens here starts the next episode", () => {
   const opened = (active: boolean) => {
     const world = makeWorld({
       model: new TestModel({ layers: false, gap: 30_000, exchanges: 2 }),
-      master: { schedule: "demand" },
+      opener: { schedule: "demand" },
     });
-    world.master.start();
+    world.opener.start();
     world.clock.run(10_000);
-    assert.equal(world.master.stats.opened, 1);
+    assert.equal(world.opener.stats.opened, 1);
     if (active) world.tunnels.client.open({ host: "a", port: 1 });
     world.clock.run(10_500);
-    const atOnce = world.master.stats.opened;
+    const atOnce = world.opener.stats.opened;
     world.clock.run(20_000);
-    return [atOnce, world.master.stats.opened];
+    return [atOnce, world.opener.stats.opened];
   };
   assert.deepEqual(opened(false), [1, 1]);
   const [atOnce, later] = opened(true);
@@ -353,12 +355,12 @@ Deno.test("demand: a stream that opens here starts the next episode", () => {
   assert.ok(later! >= 5, "while the stream is open, pauses are short");
 });
 
-Deno.test("demand: the slave says when data waits there", () => {
+Deno.test("demand: the acceptor says when data waits there", () => {
   const cases = [["demand", true, 3], ["demand", false, 2], ["strict", true, 2]] as const;
   for (const [schedule, writes, opened] of cases) {
     const world = makeWorld({
       model: new TestModel({ layers: false, gap: 100_000, exchanges: 60 }),
-      master: { schedule, sessions: 2, stagger: 20_000, maximumGap: 1e9 },
+      opener: { schedule, sessions: 2, stagger: 20_000, maximumGap: 1e9 },
     });
     world.tunnels.server.onStream = (stream) => {
       stream.accept();
@@ -366,27 +368,27 @@ Deno.test("demand: the slave says when data waits there", () => {
       stream.opened.catch(() => {});
       // One session's first connection is over, the other's is not.
       const look = () => {
-        if (world.master.stats.opened === 2 && world.master.open === 1) write();
+        if (world.opener.stats.opened === 2 && world.opener.open === 1) write();
         else world.clock.at(world.clock.now() + 100, look);
       };
       look();
     };
     world.tunnels.client.open({ host: "a", port: 1 }).opened.catch(() => {});
-    world.master.start();
+    world.opener.start();
     world.clock.run(60_000);
-    assert.equal(world.master.stats.opened, opened, `${schedule}, ${writes}`);
+    assert.equal(world.opener.stats.opened, opened, `${schedule}, ${writes}`);
   }
 });
 
-Deno.test("a stopped master leaves nothing behind", () => {
-  const world = makeWorld({ master: { sessions: 4 } });
-  world.master.start();
+Deno.test("a stopped opener leaves nothing behind", () => {
+  const world = makeWorld({ opener: { sessions: 4 } });
+  world.opener.start();
   world.clock.run(MINUTE);
-  world.master.stop();
+  world.opener.stop();
   world.clock.run(2 * MINUTE);
-  assert.equal(world.master.open, 0);
-  assert.equal(world.slave.open, 0);
-  const opened = world.master.stats.opened;
+  assert.equal(world.opener.open, 0);
+  assert.equal(world.acceptor.open, 0);
+  const opened = world.opener.stats.opened;
   world.clock.run(60 * MINUTE);
-  assert.equal(world.master.stats.opened, opened);
+  assert.equal(world.opener.stats.opened, opened);
 });

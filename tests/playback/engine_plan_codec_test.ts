@@ -31,7 +31,7 @@ Deno.test("a plan comes out of the codec as it went in, in pieces of any size", 
   ));
 });
 
-Deno.test("without request times the slave still knows every size and its own times", () => {
+Deno.test("without request times the acceptor still knows every size and its own times", () => {
   fc.assert(fc.property(anyPlan(), (drawn) => {
     const plan = settlePlan(drawn, TLS_GRID);
     const decoder = new PlanDecoder();

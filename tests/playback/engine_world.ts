@@ -3,14 +3,15 @@ import type {
   ConnectionPlan,
   CoverModel,
   DataRequest,
+  End,
   EpisodePlan,
   ModelDescription,
   ModelRequest,
   SessionPlan,
 } from "../../models/cover_model.ts";
 import { type Random, SeededRandom, substream } from "../../models/random.ts";
-import { Master, type MasterOptions } from "../../playback/master.ts";
-import { Slave, type SlaveOptions } from "../../playback/slave.ts";
+import { Opener, type OpenerOptions } from "../../playback/opener.ts";
+import { Acceptor, type AcceptorOptions } from "../../playback/acceptor.ts";
 import type { TunnelStream } from "../../playback/stream.ts";
 import { ReliableTunnel } from "../../playback/tunnel.ts";
 import { VirtualClock } from "../../playback/virtual_clock.ts";
@@ -107,8 +108,8 @@ export interface World {
   clock: VirtualClock;
   network: VirtualNetwork;
   tunnels: { client: ReliableTunnel; server: ReliableTunnel };
-  master: Master;
-  slave: Slave;
+  opener: Opener;
+  acceptor: Acceptor;
   logs: { client: WireLog; server: WireLog };
   faults: unknown[];
 }
@@ -122,8 +123,10 @@ export interface WorldOptions {
   prefix?: { client: number; server: number };
   /** Seal the client's side: with a toy that still needs every byte in order. */
   sealed?: boolean;
-  master?: Partial<MasterOptions>;
-  slave?: Partial<SlaveOptions>;
+  opener?: Partial<OpenerOptions>;
+  acceptor?: Partial<AcceptorOptions>;
+  /** Who is master; the client if absent. */
+  lead?: End;
   /** Called for every dial; false lets it fail. */
   mayDial?: () => boolean;
 }
@@ -134,7 +137,7 @@ function toyCipher(sign: 1 | -1): (bytes: Uint8Array) => Uint8Array {
   return (bytes) => bytes.map((byte) => byte + sign * (position++ * 7 + 99));
 }
 
-/** A master and a slave with real tunnels; proofs are zero bytes of the given lengths. */
+/** Both ends with real tunnels; proofs are zero bytes of the given lengths. */
 export function makeWorld(options: WorldOptions = {}): World {
   const clock = new VirtualClock();
   const network = new VirtualNetwork(clock, options.link ?? { delay: 15 });
@@ -146,20 +149,22 @@ export function makeWorld(options: WorldOptions = {}): World {
   const logs = { client: new WireLog(), server: new WireLog() };
   const faults: unknown[] = [];
   const { client, server } = options.prefix ?? { client: 16, server: 16 };
-  const slave = new Slave({
+  const acceptor = new Acceptor({
     clock,
     tunnel: tunnels.server,
     models: options.models ?? [model],
+    lead: { seed: substream(new Uint8Array(32), "server", options.seed ?? 0).subarray(0, 16) },
     onWire: logs.server.add,
     onFault: (fault) => faults.push(fault.report.error),
-    ...options.slave,
+    ...options.acceptor,
   });
-  const master = new Master({
+  const opener = new Opener({
     clock,
     tunnel: tunnels.client,
     model,
     seed: substream(new Uint8Array(32), "test", options.seed ?? 0),
     minFirstPayload: client + 2,
+    master: options.lead ?? "client",
     onWire: logs.client.add,
     onFault: (fault) => faults.push(fault.report.error),
     onError: (error) => faults.push(error),
@@ -178,7 +183,7 @@ export function makeWorld(options: WorldOptions = {}): World {
             ...(options.sealed ? { seal: toyCipher(1) } : {}),
           }),
         (connection) =>
-          slave.accept(connection, {
+          acceptor.accept(connection, {
             session,
             serial,
             peerPrefix: client,
@@ -187,9 +192,9 @@ export function makeWorld(options: WorldOptions = {}): World {
           }),
       );
     },
-    ...options.master,
+    ...options.opener,
   });
-  return { clock, network, tunnels, master, slave, logs, faults };
+  return { clock, network, tunnels, opener, acceptor, logs, faults };
 }
 
 /** Random bytes of a known length for one direction, and what has arrived of the other's. */

@@ -1,6 +1,7 @@
 import { UserError } from "../../base/mod.ts";
 import { CARRIERS } from "../carriers/mod.ts";
 import { type Address, AddressError, formatAddress, parseAddress } from "../doors/mod.ts";
+import type { End } from "../../models/mod.ts";
 import type { Scheduling } from "../../playback/mod.ts";
 import { formatSecret, MAX_SESSIONS, parseSecret } from "./proof.ts";
 
@@ -22,7 +23,11 @@ export interface ServerLine {
   readonly alpn?: readonly string[];
   /** Server name to ask for (SNI); none if absent. */
   readonly sni?: string;
-  /** Who decides when episodes start; the client's choice if absent. */
+  /** The secret path of a web server that stands in front; none does if absent. */
+  readonly path?: string;
+  /** Which end is master of the cover; the client's choice if absent. */
+  readonly master?: End;
+  /** Who decides when episodes start and of what kind they are; the client's choice if absent. */
   readonly schedule?: Scheduling;
   /** Model sessions at once, 1 to 16; the client's choice if absent. */
   readonly sessions?: number;
@@ -45,6 +50,8 @@ export const LINE_KEYS: readonly string[] = [
   "carrier",
   "alpn",
   "sni",
+  "path",
+  "master",
   "schedule",
   "sessions",
 ];
@@ -59,6 +66,8 @@ export function lineArgs(line: ServerLine): Record<string, string> {
     carrier: line.carrier,
     ...(line.alpn === undefined ? {} : { alpn: line.alpn.join(",") }),
     ...(line.sni === undefined ? {} : { sni: line.sni }),
+    ...(line.path === undefined ? {} : { path: line.path }),
+    ...(line.master === undefined ? {} : { master: line.master }),
     ...(line.schedule === undefined ? {} : { schedule: line.schedule }),
     ...(line.sessions === undefined ? {} : { sessions: String(line.sessions) }),
   };
@@ -147,7 +156,9 @@ export function lineOf(address: Address, values: ReadonlyMap<string, string>): S
     carrier,
     ...alpn,
     ...optional("sni", /^[a-zA-Z0-9._-]{1,253}$/, "a host name"),
-    ...optional("schedule", /^(?:strict|demand)$/, "strict or demand"),
+    ...optional("master", /^(?:client|server)$/, "client or server"),
+    ...optional("path", /^\/[A-Za-z0-9._~/-]{1,120}$/, "a path"),
+    ...optional("schedule", /^(?:strict|demand|adaptive)$/, "strict, demand or adaptive"),
     ...(values.has("sessions") ? { sessions: sessionsOf(values.get("sessions")!) } : {}),
   };
 }

@@ -130,7 +130,7 @@ class SharedTunnel {
   ) {
     const model = modelFromFile(modelText, line.model);
     checkCarrier(model, line.carrier, insisted);
-    const { address, digest, schedule, sessions } = line;
+    const { address, digest, master, schedule, sessions } = line;
     const derived = digest !== undefined && model.description.digest.startsWith(digest);
     this.#onEnd = onEnd;
     const carrier = carrierOf(line.carrier).client({
@@ -148,6 +148,7 @@ class SharedTunnel {
       seed: new Uint8Array(randomBytes(32)),
       form: derived ? "derived" : "embedded",
       attempts: ATTEMPTS,
+      ...(master === undefined ? {} : { master }),
       ...(schedule === undefined ? {} : { schedule }),
       ...(sessions === undefined ? {} : { sessions }),
       onNote: (text) => context.log("info", text),

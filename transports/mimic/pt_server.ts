@@ -18,6 +18,7 @@ import {
   socksReplyOf,
   type TransportArgs,
 } from "../pt/mod.ts";
+import { type DecoyAddress, parseDecoy } from "./decoy.ts";
 import { DestinationError } from "./destinations.ts";
 import { lineArgs, type ServerLine, sessionsOf } from "./line.ts";
 import { isOrPort } from "./pt_orport.ts";
@@ -32,7 +33,9 @@ const OPTIONS = [
   "name",
   "alpn",
   "decoy",
+  "front",
   "advertise",
+  "master",
   "schedule",
   "sessions",
 ];
@@ -46,9 +49,10 @@ interface Settings {
   readonly certificate?: { readonly cert: string; readonly key: string };
   readonly name?: string;
   readonly alpn?: readonly string[];
-  readonly decoy?: Address;
+  readonly decoy?: DecoyAddress;
+  readonly front?: string;
   readonly advertise?: Address;
-  readonly play: Pick<ServerLine, "schedule" | "sessions">;
+  readonly play: Pick<ServerLine, "master" | "schedule" | "sessions">;
 }
 
 /** Reads the options of the torrc. Values of `model` are separated by commas or repeated. */
@@ -61,22 +65,34 @@ async function settingsIn(options: TransportArgs): Promise<Settings> {
     }
   }
   const one = (key: string) => oneArg(options, key);
-  const address = (key: string) => {
+  const address = (key: string, parse: (text: string, option: string) => Address) => {
     const text = one(key);
     try {
-      return text === undefined ? {} : { [key]: parseAddress(text, `${key}=`) };
+      return text === undefined ? {} : { [key]: parse(text, `${key}=`) };
     } catch (error) {
       if (error instanceof AddressError) throw new ArgumentError(error.message, { cause: error });
       throw error;
     }
   };
-  const [cert, key, name, schedule, sessions] = ["cert", "key", "name", "schedule", "sessions"]
-    .map(one);
+  const [cert, key, name, sessions] = ["cert", "key", "name", "sessions"].map(one);
+  const choice = <Value extends string>(key: string, values: readonly Value[]) => {
+    const found = one(key);
+    const value = values.find((value) => value === found);
+    if (found !== undefined && value === undefined) {
+      throw new ArgumentError(`ServerTransportOptions: ${key}= is one of ${values.join(", ")}`);
+    }
+    return value;
+  };
+  const master = choice("master", ["client", "server"]);
+  const schedule = choice("schedule", ["strict", "demand", "adaptive"]);
+  const front = one("front");
+  if (front !== undefined && (cert !== undefined || key !== undefined)) {
+    throw new ArgumentError(
+      "ServerTransportOptions: front= names the certificate of the nginx in front, and goes without cert= and key=",
+    );
+  }
   if ((cert === undefined) !== (key === undefined)) {
     throw new ArgumentError("ServerTransportOptions: cert= and key= go together");
-  }
-  if (schedule !== undefined && schedule !== "strict" && schedule !== "demand") {
-    throw new ArgumentError("ServerTransportOptions: schedule= is strict or demand");
   }
   const carrier = one("carrier");
   if (carrier !== undefined && !CARRIERS.has(carrier)) {
@@ -92,11 +108,13 @@ async function settingsIn(options: TransportArgs): Promise<Settings> {
     models: [first!, ...others],
     ...(carrier === undefined ? {} : { carrier }),
     ...(cert === undefined || key === undefined ? {} : { certificate: { cert, key } }),
+    ...(front === undefined ? {} : { front }),
     ...(name === undefined ? {} : { name }),
     ...(alpn === undefined || alpn.length === 0 ? {} : { alpn }),
-    ...address("decoy"),
-    ...address("advertise"),
+    ...address("decoy", parseDecoy),
+    ...address("advertise", parseAddress),
     play: {
+      ...(master === undefined ? {} : { master }),
       ...(schedule === undefined ? {} : { schedule }),
       ...(sessions === undefined ? {} : { sessions: sessionsOf(sessions) }),
     },

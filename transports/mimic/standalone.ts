@@ -1,5 +1,5 @@
 import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
-import type { CoverModel, PlanSource } from "../../models/mod.ts";
+import type { CoverModel, End, PlanSource } from "../../models/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
 import {
   type CarrierClientOptions,
@@ -76,8 +76,8 @@ export interface StandaloneServerOptions {
   readonly certificate?: { readonly cert: string; readonly key: string };
   /** The name in a self-made certificate, and in the line (SNI). */
   readonly name?: string;
-  /** What the line says of how clients are to play. */
-  readonly play?: Pick<ServerLine, "schedule" | "sessions">;
+  /** What the line says of how clients are to play; `master: "client"` also refuses to lead. */
+  readonly play?: Pick<ServerLine, "master" | "schedule" | "sessions">;
   /** Connects streams in place of our own way to destinations. */
   readonly connect?: TmServerOptions["connect"];
   /**
@@ -149,6 +149,7 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     secrets: state.secrets,
     models,
     decoy,
+    lead: options.play?.master !== "client",
     destinations: { allowPrivate: options.allowPrivate ?? false },
     ...(options.connect === undefined ? {} : { connect: options.connect }),
     ...(log === undefined ? {} : { onWire: log.add }),
@@ -298,11 +299,13 @@ export interface StandaloneClientOptions {
   readonly http?: Address;
   /** Forwarding doors. */
   readonly forwards?: readonly Forward[];
-  /** Who decides when episodes start; as the line says, or the model alone, if absent. */
+  /** Which end is master of the cover; as the line says, or the client, if absent. */
+  readonly master?: End;
+  /** Who decides when episodes start and of what kind; as the line says, or the model alone, if absent. */
   readonly schedule?: Scheduling;
   /** Model sessions at once, 1 to 16; as the line says, or one, if absent. */
   readonly sessions?: number;
-  /** How plans reach the server; embedded where the line names another model. */
+  /** How plans reach the end that is not master; embedded where the line names another model. */
   readonly form?: PlanForm;
   /** Failed attempts at the start before giving up. */
   readonly attempts?: number;
@@ -333,6 +336,7 @@ export interface StandaloneClient {
  */
 export async function startClient(options: StandaloneClientOptions): Promise<StandaloneClient> {
   const { attempts, line, model, onNote, plans, seed } = options;
+  const master = options.master ?? line.master;
   const schedule = options.schedule ?? line.schedule;
   const sessions = options.sessions ?? line.sessions;
   checkCarrier(model, line.carrier, options.insistOnCarrier);
@@ -349,6 +353,7 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
     ...(sessions === undefined ? {} : { sessions }),
     form: options.form ?? (sameModel ? "derived" : "embedded"),
     ...(plans === undefined ? {} : { plans }),
+    ...(master === undefined ? {} : { master }),
     ...(schedule === undefined ? {} : { schedule }),
     ...(attempts === undefined ? {} : { attempts }),
     ...(log === undefined ? {} : { onWire: log.add }),

@@ -1,10 +1,10 @@
 import { UserError } from "../../base/mod.ts";
-import { type CoverModel, type PlanSource, substream } from "../../models/mod.ts";
+import { type CoverModel, type End, type PlanSource, substream } from "../../models/mod.ts";
 import {
   type Clock,
   type DialRequest,
   type EngineStats,
-  Master,
+  Opener,
   type PlanForm,
   ReliableTunnel,
   type Scheduling,
@@ -72,11 +72,13 @@ export interface TmClientOptions {
   readonly plans?: (key: Uint8Array) => PlanSource & Disposable;
   /** 32 random bytes; the same make the cover repeatable. */
   readonly seed: Uint8Array;
-  /** Who decides when episodes start; `strict` if absent. */
+  /** Which end is master of the cover; `client` if absent. */
+  readonly master?: End;
+  /** Who decides when episodes start and of what kind they are; `strict` if absent. */
   readonly schedule?: Scheduling;
   /** Model sessions played at once, at most 16; 1 if absent. */
   readonly sessions?: number;
-  /** How plans reach the server; `derived` if absent. */
+  /** How plans reach the end that is not master; `derived` if absent. */
   readonly form?: PlanForm;
   /** The time; the wall clock if absent. */
   readonly clock?: Clock;
@@ -89,8 +91,8 @@ export interface TmClientOptions {
 }
 
 /**
- * The client's end: plays the model as its master over connections of a carrier, with or without users,
- * and opens users' streams in the tunnel. A tunnel that the server has lost (it was restarted) is
+ * The client's end: plays the model, as its master or under the server's lead, over connections of a carrier, with
+ * or without users, and opens users' streams in the tunnel. A tunnel that the server has lost (it was restarted) is
  * replaced: its streams fail, the next ones use the new one.
  */
 export class TmClient {
@@ -106,8 +108,8 @@ export class TmClient {
   readonly #ready = Promise.withResolvers<void>();
   readonly #done = Promise.withResolvers<void>();
   #tunnel: ReliableTunnel;
-  #master: Master;
-  #plans: Disposable | undefined;
+  #engine: Opener;
+  #plans: Disposable[] = [];
   /** The key of the tokens, once the server has proved itself. */
   #resumeKey: Uint8Array | undefined;
   /** How many tunnels were begun: each has a seed of its own. */
@@ -128,22 +130,22 @@ export class TmClient {
     this.ready.catch(() => {});
     this.done.catch(() => {});
     this.#tunnel = this.#newTunnel();
-    this.#master = this.#newMaster();
+    this.#engine = this.#newEngine();
   }
 
   /** What the engine has counted since the present tunnel began. */
   get stats(): EngineStats {
-    return this.#master.stats;
+    return this.#engine.stats;
   }
 
   /** Cover connections that are open. */
   get connections(): number {
-    return this.#master.open;
+    return this.#engine.open;
   }
 
   /** Begins to play. */
   start(): void {
-    this.#master.start();
+    this.#engine.start();
   }
 
   /** Opens a stream to a destination; an arrow function, to be handed to doors. */
@@ -170,17 +172,24 @@ export class TmClient {
     return new ReliableTunnel({ end: "client", clock: this.#clock });
   }
 
-  #newMaster(): Master {
-    const { form, model, onWire, plans, schedule, seed, sessions } = this.#options;
+  #newEngine(): Opener {
+    const { form, master, model, onWire, plans, schedule, seed, sessions } = this.#options;
     const tunnel = this.#tunnel;
     const generation = this.#generation++;
-    return new Master({
+    return new Opener({
       clock: this.#clock,
       tunnel,
       model,
       seed: generation === 0 ? seed : substream(seed, "tunnel", generation),
       dial: (request) => void this.#dial(request, tunnel),
-      ...(plans === undefined ? {} : { plans: (key) => this.#plans = plans(key) }),
+      ...(plans === undefined ? {} : {
+        plans: (_model, key) => {
+          const source = plans(key);
+          this.#plans.push(source);
+          return source;
+        },
+      }),
+      ...(master === undefined ? {} : { master }),
       minFirstPayload: TOKEN_LENGTH + 2,
       ...(form === undefined ? {} : { form }),
       ...(schedule === undefined ? {} : { schedule }),
@@ -219,7 +228,7 @@ export class TmClient {
       proven = () => {};
       key = resumeKey;
     } else {
-      // Until the server has proved itself the master opens one connection at a time.
+      // Until the server has proved itself the engine opens one connection at a time.
       if (this.#helloPending && this.#onUnproven()) return request.failed(new Error("no proof"));
       this.#helloPending = true;
       const hello = helloProof(this.#options.secret, digest, session, serial);
@@ -288,13 +297,14 @@ export class TmClient {
     this.#unproven = 0;
     this.#helloPending = false;
     this.#resumeKey = undefined;
-    const [tunnel, master, plans] = [this.#tunnel, this.#master, this.#plans];
+    const [tunnel, engine, plans] = [this.#tunnel, this.#engine, this.#plans];
+    this.#plans = [];
     this.#tunnel = this.#newTunnel();
-    this.#master = this.#newMaster();
-    master.stop();
-    plans?.[Symbol.dispose]();
+    this.#engine = this.#newEngine();
+    engine.stop();
+    for (const source of plans) source[Symbol.dispose]();
     tunnel.fail(new TunnelClosedError(why));
-    this.#master.start();
+    this.#engine.start();
   }
 
   #fail(error: UserError): void {
@@ -309,8 +319,8 @@ export class TmClient {
 
   #end(reason: Error = new TunnelClosedError("the client stops")): void {
     this.#stopped = true;
-    this.#master.stop();
-    this.#plans?.[Symbol.dispose]();
+    this.#engine.stop();
+    for (const source of this.#plans) source[Symbol.dispose]();
     this.#tunnel.fail(reason);
   }
 

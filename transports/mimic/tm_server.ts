@@ -1,11 +1,12 @@
-import { timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { Socket } from "node:net";
 import { SystemClock } from "../../playback/mod.ts";
 import {
+  Acceptor,
   type Clock,
+  EngineStats,
   type Policy,
   ReliableTunnel,
-  Slave,
   STREAM_CODES,
   type Timer,
   TunnelClosedError,
@@ -68,6 +69,8 @@ export interface TmServerOptions {
   readonly connect?: (destination: Address, client: Address) => Promise<Socket>;
   /** What clients may ask for. */
   readonly policy?: Policy;
+  /** Whether this end is master of the cover for a client that wishes it; true if absent. */
+  readonly lead?: boolean;
   /** What each user may hold. */
   readonly limits?: UserLimits;
   /** Milliseconds that a tunnel without connections is kept; ten minutes if absent. */
@@ -92,23 +95,25 @@ interface Tunnel {
   /** The key of its tokens and seals. */
   readonly resumeKey: Uint8Array;
   readonly tunnel: ReliableTunnel;
-  readonly slave: Slave;
+  readonly engine: Acceptor;
   expiry: Timer | undefined;
   leaving: boolean;
 }
 
 /**
- * The server's end: admits connections that prove a secret, hands all others to the decoy, follows each
- * tunnel's master, and connects its streams to their destinations. It is handed open connections of a
+ * The server's end: admits connections that prove a secret, hands all others to the decoy, plays each
+ * tunnel's cover, and connects its streams to their destinations. It is handed open connections of a
  * carrier.
  */
 export class TmServer {
+  /** What the engines of all tunnels have counted together, since the start. */
+  readonly stats: EngineStats = new EngineStats();
   readonly #options: TmServerOptions;
   readonly #clock: Clock;
   readonly #limits: UserLimits;
   readonly #budget = new TurnBudget();
   readonly #replays = new ReplayCache();
-  readonly #tokens = new TokenBook<Tunnel>(({ slave }) => slave.sessions);
+  readonly #tokens = new TokenBook<Tunnel>(({ engine }) => engine.sessions);
   readonly #tunnels = new Set<Tunnel>();
   readonly #strangers = new Set<() => void>();
   #secrets: readonly Uint8Array[];
@@ -131,7 +136,7 @@ export class TmServer {
   /** Cover connections that are open. */
   get connections(): number {
     let sum = 0;
-    for (const { slave } of this.#tunnels) sum += slave.open;
+    for (const { engine } of this.#tunnels) sum += engine.open;
     return sum;
   }
 
@@ -230,8 +235,8 @@ export class TmServer {
 
   #hasRoom(user: number): boolean {
     let connections = 0;
-    for (const { user: owner, slave } of this.#tunnels) {
-      if (owner === user) connections += slave.open;
+    for (const { user: owner, engine } of this.#tunnels) {
+      if (owner === user) connections += engine.open;
     }
     return connections < this.#limits.connections;
   }
@@ -259,7 +264,7 @@ export class TmServer {
   #makeRoom(user: number): boolean {
     const own = [...this.#tunnels].filter((tunnel) => tunnel.user === user);
     if (own.length < this.#limits.tunnels) return true;
-    const idle = own.find(({ slave }) => slave.open === 0);
+    const idle = own.find(({ engine }) => engine.open === 0);
     if (idle === undefined) return false;
     this.#end(idle, "another tunnel took its place");
     return true;
@@ -280,10 +285,14 @@ export class TmServer {
       tunnel: reliable,
       expiry: undefined,
       leaving: false,
-      slave: new Slave({
+      engine: new Acceptor({
         clock: this.#clock,
         tunnel: reliable,
+        stats: this.stats,
         models,
+        ...(this.#options.lead === false
+          ? {}
+          : { lead: { seed: new Uint8Array(randomBytes(16)) } }),
         ...(policy === undefined ? {} : { policy }),
         ...(onWire === undefined ? {} : { onWire }),
         onFault: ({ report }) =>
@@ -297,7 +306,7 @@ export class TmServer {
     reliable.onStream = (stream) => void this.#serve(tunnel, stream);
     reliable.onGoodbye = () => {
       tunnel.leaving = true;
-      if (tunnel.slave.open === 0) this.#expire(tunnel);
+      if (tunnel.engine.open === 0) this.#expire(tunnel);
     };
     this.#tunnels.add(tunnel);
     if (this.#options.unsafeNotes) {
@@ -325,7 +334,7 @@ export class TmServer {
     },
     peerPrefix: number,
   ): void {
-    tunnel.slave.accept(connection, {
+    tunnel.engine.accept(connection, {
       session,
       serial,
       prefix: answer,
@@ -340,7 +349,7 @@ export class TmServer {
     if (tunnel.expiry !== undefined) this.#clock.cancel(tunnel.expiry);
     const after = tunnel.leaving ? 0 : this.#options.keepTunnels ?? 600_000;
     tunnel.expiry = this.#clock.at(this.#clock.now() + after, () => {
-      if (tunnel.slave.open === 0) this.#end(tunnel, "no connection came back");
+      if (tunnel.engine.open === 0) this.#end(tunnel, "no connection came back");
     });
   }
 
@@ -348,7 +357,7 @@ export class TmServer {
     if (!this.#tunnels.delete(tunnel)) return;
     if (tunnel.expiry !== undefined) this.#clock.cancel(tunnel.expiry);
     this.#tokens.remove(tunnel);
-    tunnel.slave.stop();
+    tunnel.engine.stop();
     tunnel.tunnel.fail(new TunnelClosedError(why));
   }
 

@@ -1,0 +1,739 @@
+import { UserError } from "../base/mod.ts";
+import type { CoverModel, End, ModelRequest } from "../models/cover_model.ts";
+import { SeededRandom, substream } from "../models/random.ts";
+import type { Timer } from "./clock.ts";
+import type { PlayReport } from "./connection_player.ts";
+import type { CoverConnection, SizeGrid } from "./cover_connection.ts";
+import { Engine, type EngineFrame, type EngineOptions, type Live } from "./engine.ts";
+import {
+  connectionNumber,
+  decodeSetup,
+  digestHead,
+  encodeSetup,
+  ENGINE,
+  ENGINE_ERROR,
+  EngineFrameError,
+  frameOverhead,
+  packNumbers,
+  type PlanForm,
+  type Scheduling,
+  type Setup,
+  unpackNumbers,
+} from "./engine_frames.ts";
+import { BadPlanError, fitInline } from "./first_message.ts";
+import { chooseKind, MOST_KINDS, type Volume } from "./kinds.ts";
+import { Lead } from "./lead.ts";
+import type { Opening } from "./openings.ts";
+import { PlanFormatError } from "./plan_codec.ts";
+import { PlanSender } from "./plans_sent.ts";
+import { type OpenRequest, Schedule } from "./schedule.ts";
+import { Script } from "./script.ts";
+
+/** An open connection, handed to an opener by its owner. */
+export interface Dialled {
+  /** The connection, after the carrier's handshake. */
+  readonly connection: CoverConnection;
+  /** Bytes that go first in our stream: our proof. */
+  readonly prefix?: Uint8Array;
+  /** How many bytes at the head of the peer's stream are its proof; 0 if absent. */
+  readonly peerPrefix?: number;
+  /** Judges the peer's proof; false ends the connection. No user data is sent before it said true. */
+  readonly onPeerPrefix?: (proof: Uint8Array) => boolean;
+  /**
+   * Encrypts our side of the tunnel on this connection, in order, byte for byte. With it user data goes from
+   * the first message on, for nobody can read it who could not prove himself too; without it, user data
+   * waits for the peer's proof, and a connection's first message carries none.
+   */
+  readonly seal?: (bytes: Uint8Array) => Uint8Array;
+}
+
+/** A connection that an opener wants. Exactly one of `done` and `failed` is called, once, at any time. */
+export interface DialRequest {
+  /** The connection's session. */
+  readonly session: number;
+  /** The connection's serial number in its session: with it, its name at both ends. */
+  readonly serial: number;
+  /** It is open. The engine becomes the connection's listener within the call. */
+  readonly done: (dialled: Dialled) => void;
+  /** It could not be opened; the same connection is dialled again after a pause. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** What an {@linkcode Opener} needs. */
+export interface OpenerOptions extends EngineOptions {
+  /** What is played; where the other end is master, until that has been agreed, and where nothing comes of it. */
+  readonly model: CoverModel;
+  /** 16 bytes or more; a seed makes the cover repeatable, so it is secret and fresh in real use. */
+  readonly seed: Uint8Array;
+  /** Opens cover connections. */
+  readonly dial: (request: DialRequest) => void;
+  /** Who is master; `client`, which is this end, if absent. */
+  readonly master?: End;
+  /** How plans reach the slave, whichever end that is; `derived` if absent. */
+  readonly form?: PlanForm;
+  /** If the other end does not hold the model, go on in embedded form; true if absent. */
+  readonly fallback?: boolean;
+  /** Model sessions played at once; 1 if absent. */
+  readonly sessions?: number;
+  /** Who decides when episodes start and of what kind; `strict` if absent. */
+  readonly schedule?: Scheduling;
+  /** Unless `strict`: the longest pause, in milliseconds, while a stream is open or data waits; 1000 if absent. */
+  readonly maximumGap?: number;
+  /**
+   * The least payload of a connection's first record: what the proof of later connections needs, and
+   * two bytes. 18 if absent.
+   */
+  readonly minFirstPayload?: number;
+  /** Sessions other than the first start within so many milliseconds after it; 3000 if absent. */
+  readonly stagger?: number;
+  /** Milliseconds that an opening of the master's is waited for while a connection could bring it; 5000 if absent. */
+  readonly patience?: number;
+  /** Told once when the first set-up has been understood by the other end. */
+  readonly onReady?: () => void;
+  /** Told of each failed dial, with the number of failures in a row and the pause before the next. */
+  readonly onDialFailure?: (error: unknown, failures: number, pause: number) => void;
+  /** Told of what cannot be repaired: one end refuses the other. The opener has stopped. */
+  readonly onError?: (error: UserError) => void;
+}
+
+/** The other end will not play this model or plan, or not be master. */
+export class SlaveRefusedError extends UserError {
+  /** `code` is one of `ENGINE_ERROR`; `reason` the other end's own words. */
+  constructor(readonly code: number, readonly reason: string) {
+    super(
+      code === ENGINE_ERROR.unknownModel
+        ? "the server does not hold this model: give both ends the same model file, or use --plan embedded"
+        : code === ENGINE_ERROR.master
+        ? "the server will not be master: use --master client"
+        : `the server refuses this model: ${reason}`,
+    );
+  }
+}
+
+/** The master asks for more than this end plays. */
+export class MasterRefusedError extends UserError {
+  /** `reason` says what it asks for. */
+  constructor(readonly reason: string) {
+    super(`the server, as master, asks for ${reason}: use --master client`);
+  }
+}
+
+/** The longest pause between dials that fail, in milliseconds. */
+const MAX_BACKOFF = 30_000;
+
+/** Bytes of a frame that names a connection's kind. */
+const KIND_FRAME = 4;
+
+/** What a connection plays, and what goes first on it. */
+interface ConnectionStart {
+  readonly script: Script;
+  readonly first: readonly EngineFrame[];
+  readonly inline?: Uint8Array;
+}
+
+interface Waiting extends OpenRequest {
+  dialled: boolean;
+  held: boolean;
+}
+
+/**
+ * The end that opens cover connections, the tm-client's: whoever is master, it keeps the schedule, dials, plays the
+ * client's side of each connection, several at once. What is played and when comes from a `Lead`:
+ *
+ * - This end is master: its own. The first connection carries the set-up; until it has been answered no other
+ *   opens. In derived form the other end draws the same; in embedded form it is sent the plans, ahead of
+ *   time on other connections, acknowledged before they are used, or in the connection's own messages.
+ * - The other end is master: its own lead plays the first connection, up to the answer, which brings the other end's
+ *   lead, to be drawn here (derived) or received (embedded). What has not been received when it is due is drawn
+ *   here: cover never stops because the master cannot be heard.
+ *
+ * @example
+ * ```ts
+ * import { ConstantRate } from "../models/constant_rate.ts";
+ * import { Acceptor } from "./acceptor.ts";
+ * import { Opener } from "./opener.ts";
+ * import { ReliableTunnel } from "./tunnel.ts";
+ * import { VirtualClock } from "./virtual_clock.ts";
+ * import { VirtualNetwork } from "./virtual_network.ts";
+ *
+ * const clock = new VirtualClock();
+ * const network = new VirtualNetwork(clock, { delay: 20 });
+ * const model = new ConstantRate();
+ * const acceptor = new Acceptor({
+ *   clock,
+ *   tunnel: new ReliableTunnel({ end: "server", clock }),
+ *   models: [model],
+ *   lead: { seed: new Uint8Array(16).fill(1) },
+ * });
+ * const opener = new Opener({
+ *   clock,
+ *   tunnel: new ReliableTunnel({ end: "client", clock }),
+ *   model,
+ *   seed: new Uint8Array(16),
+ *   master: "server",
+ *   dial: ({ session, serial, done }) =>
+ *     network.dial(
+ *       (connection) => done({ connection }),
+ *       (connection) => acceptor.accept(connection, { session, serial }),
+ *     ),
+ * });
+ * opener.start();
+ * clock.run(60_000);
+ * opener.stop();
+ * if (opener.stats.completed < 10) throw new Error("a connection every five seconds");
+ * ```
+ */
+export class Opener extends Engine {
+  readonly #options: OpenerOptions;
+  readonly #master: End;
+  readonly #setupSeed: Uint8Array;
+  readonly #minimum: number;
+  readonly #own: Lead;
+  readonly #schedule: Scheduling;
+  readonly #slots: Schedule[] = [];
+  readonly #queue: Waiting[] = [];
+  /** The master's lead, where that is not this end: drawn here in derived form, a store of what comes otherwise. */
+  #theirs: Lead | "store" | undefined;
+  /** What connections of each kind carry, where the master has said it. */
+  #theirMeans: readonly Volume[] = [];
+  #form: PlanForm;
+  #stride = 1;
+  #dialling = 0;
+  #ready = false;
+  #wasReady = false;
+  #failures = 0;
+  #notBefore = 0;
+  #pumpTimer: Timer | undefined;
+  #demandTimer: Timer | undefined;
+  #pokeTimer: { readonly time: number; readonly timer: Timer } | undefined;
+  /** By slot: the opening that was not known, and since when. */
+  readonly #awaited = new Map<number, { readonly number: number; readonly since: number }>();
+  #peerBacklog = 0;
+  #stopped = false;
+
+  /** Prepares an opener; {@linkcode Opener.start} begins. */
+  constructor(options: OpenerOptions) {
+    if (options.seed.length < 16) throw new RangeError("a seed has 16 bytes or more");
+    super("client", options);
+    this.#options = options;
+    this.#master = options.master ?? "client";
+    this.#form = options.form ?? "derived";
+    this.#schedule = options.schedule ?? "strict";
+    const named = this.#schedule === "adaptive" || this.#master === "server";
+    this.#minimum = (options.minFirstPayload ?? 18) + (named ? KIND_FRAME : 0);
+    this.#setupSeed = substream(options.seed, "setup").subarray(0, 16);
+    this.#own = new Lead(options.model, this.#setupSeed, {
+      // Where the other end is master, what is drawn here is little: no worker is needed.
+      ...(this.#master === "server" || options.plans === undefined ? {} : { plans: options.plans }),
+      adaptive: this.#schedule === "adaptive",
+      ...(options.stagger === undefined ? {} : { stagger: options.stagger }),
+    });
+    if (this.#form === "embedded") this.#embed();
+    options.tunnel.onDemand = () => this.#onDemand();
+  }
+
+  /** The plan form in use: it changes from derived to embedded if an end lacks the other's model. */
+  get form(): PlanForm {
+    return this.#form;
+  }
+
+  /** Who is master: until it has been agreed, this end. */
+  get master(): End {
+    return this.#theirs === undefined ? "client" : "server";
+  }
+
+  /** Begins to play. */
+  start(): void {
+    if (this.#master === "client") {
+      this.#stride = Math.min(this.#options.sessions ?? 1, this.policy.maxSessions);
+      this.#own.openings.stride = this.#stride;
+    }
+    this.#startSlots();
+  }
+
+  #startSlots(): void {
+    for (let first = this.#slots.length; first < this.#stride; first++) {
+      const slot = new Schedule({
+        clock: this.clock,
+        openings: { opening: (session, serial) => this.#opening(session, serial) },
+        first,
+        stride: () => this.#stride,
+        wanted: () => this.#schedule !== "strict" && this.#wanted,
+        maximumGap: this.#options.maximumGap ?? 1000,
+        kind: () => this.#kind(),
+        open: (request) => this.#wantOpen(request),
+      });
+      this.#slots.push(slot);
+      slot.start();
+    }
+  }
+
+  /** Ends at once: open connections are closed by FIN, nothing new is opened. */
+  stop(how: "fin" | "rst" = "fin"): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    for (const slot of this.#slots) slot.stop();
+    for (const timer of [this.#pumpTimer, this.#demandTimer, this.#pokeTimer?.timer]) {
+      if (timer !== undefined) this.clock.cancel(timer);
+    }
+    this.#queue.length = 0;
+    this.closeAll(how);
+    this.tunnel.onDemand = undefined;
+  }
+
+  // When.
+
+  /** When a connection opens: as the master says, or as this end says where that cannot be heard. */
+  #opening(session: number, serial: number): Opening | "end" | undefined {
+    try {
+      if (this.#master === "client") return this.#own.openings.opening(session, serial);
+      if (session === 0 && serial === 0) return this.#own.openings.opening(0, 0);
+      const said = this.#theirs === "store"
+        ? this.store.opening(session, serial)
+        : this.#theirs?.openings.opening(session, serial);
+      const slot = session % this.#stride;
+      if (said !== undefined) {
+        this.#awaited.delete(slot);
+        return said;
+      }
+      // Nothing can come where nothing is open.
+      const quiet = this.open + this.#dialling + this.#queue.length === 0;
+      return quiet || this.#waitedFor(slot, connectionNumber(session, serial))
+        ? this.#ownOpening(session, serial)
+        : undefined;
+    } catch (error) {
+      if (!(error instanceof BadPlanError)) throw error;
+      this.onBadPlan(error);
+      return undefined;
+    }
+  }
+
+  /** This end's own opening in place of one that was not heard of: its sessions go on without end. */
+  #ownOpening(session: number, serial: number): Opening {
+    const opening = this.#own.openings.opening(session, serial);
+    return opening === "end" ? this.#own.openings.opening(session, 0) as Opening : opening;
+  }
+
+  /** Whether an opening has been waited for too long; it will be looked for again. */
+  #waitedFor(slot: number, number: number): boolean {
+    const patience = this.#options.patience ?? 5000;
+    const now = this.clock.now();
+    let awaited = this.#awaited.get(slot);
+    if (awaited?.number !== number) {
+      awaited = { number, since: now };
+      this.#awaited.set(slot, awaited);
+    }
+    if (now >= awaited.since + patience) return true;
+    this.#poke(awaited.since + patience);
+    return false;
+  }
+
+  /** Looks at `time` whether openings that were not known are known by then. */
+  #poke(time: number): void {
+    if (this.#stopped) return;
+    if (this.#pokeTimer !== undefined) {
+      if (this.#pokeTimer.time <= time) return;
+      this.clock.cancel(this.#pokeTimer.timer);
+    }
+    const timer = this.clock.at(time, () => {
+      this.#pokeTimer = undefined;
+      for (const slot of this.#slots) slot.poke();
+    });
+    this.#pokeTimer = { time, timer };
+  }
+
+  // What kind.
+
+  /** The kind of an episode that begins. */
+  #kind(): number {
+    if (this.#schedule !== "adaptive") return 0;
+    const lead = this.#theirs ?? this.#own;
+    const means = lead === "store" ? this.#theirMeans : lead.kinds?.means ?? [];
+    return chooseKind(means, { client: this.tunnel.backlog, server: this.#peerBacklog });
+  }
+
+  // Opening.
+
+  #wantOpen(request: OpenRequest): void {
+    const waiting: Waiting = { ...request, dialled: false, held: false };
+    this.#queue.push(waiting);
+    this.#pump();
+    if (waiting.dialled) return;
+    waiting.held = true;
+    this.stats.delayed++;
+  }
+
+  /** Dials what waits, as far as limits and pauses allow. */
+  #pump(): void {
+    if (this.#pumpTimer !== undefined || this.#stopped) return;
+    while (this.#queue.length > 0) {
+      const busy = this.open + this.#dialling;
+      if (busy >= (this.#ready ? this.policy.maxOpen : 1)) return;
+      const now = this.clock.now();
+      if (now < this.#notBefore) {
+        this.#pumpTimer = this.clock.at(this.#notBefore, () => {
+          this.#pumpTimer = undefined;
+          this.#pump();
+        });
+        return;
+      }
+      this.#dial(this.#queue.shift()!);
+    }
+  }
+
+  #dial(request: Waiting): void {
+    const { session, serial, planned } = request;
+    const time = this.clock.now();
+    this.#dialling++;
+    if (!request.dialled) {
+      request.dialled = true;
+      // One that was held back is not late but delayed, and counted as that.
+      if (!request.held) this.stats.lateness.add(time - planned);
+      request.started(time);
+    }
+    let answered = false;
+    const answer = (run: () => void) => {
+      if (answered) return;
+      answered = true;
+      this.#dialling--;
+      run();
+    };
+    this.#options.dial({
+      session,
+      serial,
+      done: (dialled) => answer(() => this.#opened(request, dialled, time)),
+      failed: (error) =>
+        answer(() => {
+          if (this.#stopped) return;
+          this.stats.dialFailures++;
+          this.#queue.unshift(request);
+          this.#backOff(error);
+          this.#pump();
+        }),
+    });
+  }
+
+  /** After a failure the next dial waits: half a second, doubled up to half a minute, and some chance. */
+  #backOff(error: unknown): void {
+    const random = new SeededRandom(substream(this.#options.seed, "backoff", this.#failures));
+    const pause = Math.min(MAX_BACKOFF, 500 * 2 ** this.#failures) * (0.75 + random.float() / 2);
+    this.#failures = Math.min(this.#failures + 1, 16);
+    this.#notBefore = Math.max(this.#notBefore, this.clock.now() + pause);
+    this.#options.onDialFailure?.(error, this.#failures, pause);
+  }
+
+  #opened(request: Waiting, dialled: Dialled, time: number): void {
+    const { connection, ...proof } = dialled;
+    if (this.#stopped) return connection.close("fin");
+    const { planned, serial, session } = request;
+    this.sender?.opened(session, serial);
+    let plan: ConnectionStart;
+    try {
+      plan = this.#planFor(request, connection.grid, proof.prefix?.length ?? 0);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      connection.close("rst");
+      return this.#fail(error);
+    }
+    this.play({
+      ...proof,
+      ...plan,
+      connection,
+      session,
+      serial,
+      opened: { time, planned },
+      closed: (report) => this.#closed(request, report),
+    });
+  }
+
+  /** What a connection that opens plays, and what the other end has to be told of it. */
+  #planFor(
+    request: Waiting,
+    grid: SizeGrid,
+    prefix: number,
+  ): ConnectionStart {
+    const { session, serial } = request;
+    const said = this.#planOfMaster(request, grid, prefix);
+    if (said !== undefined) return said;
+    const kind = this.#theirs === "store" || !this.#ready ? 0 : request.kind;
+    const named: EngineFrame[] = kind > 0 ? [{ type: ENGINE.kind, body: packNumbers([kind]) }] : [];
+    if (this.#ready && this.#master === "client") {
+      const ahead = this.sender?.take(session, serial, kind);
+      if (ahead?.acked && ahead.plan !== undefined) {
+        if (ahead.redrawn) this.stats.redrawn++;
+        if (ahead.enlarged) this.stats.enlarged++;
+        return { script: new Script(grid, ahead.plan), first: named };
+      }
+    }
+    let minimum = this.#minimum;
+    let first: readonly EngineFrame[] = named;
+    if (!this.#ready) {
+      const setup = this.#setup(prefix);
+      minimum = setup.minimum;
+      first = [{ type: ENGINE.setup, body: setup.body }];
+    } else if (this.#master === "server" && this.#form === "derived") {
+      first = [{ type: ENGINE.own, body: packNumbers([kind]) }];
+    } else if (this.#master === "server") first = [];
+    const drawn = this.#own.draw(session, serial, kind, minimum, grid);
+    if (drawn.redrawn) this.stats.redrawn++;
+    if (this.#form === "derived") {
+      if (drawn.enlarged) this.stats.enlarged++;
+      return { script: new Script(grid, drawn.plan), first };
+    }
+    if (drawn.plan.free) {
+      throw new BadPlanError(
+        this.#options.model.description.name,
+        "without shape it is played only where the server holds the model, too",
+      );
+    }
+    // A plan that comes on its own connection says what it is.
+    first = first.filter(({ type }) => type !== ENGINE.kind);
+    const reserved = first.reduce(
+      (sum, { body }) => sum + body.length + frameOverhead(body.length),
+      prefix,
+    );
+    const { plan, bytes, enlarged } = fitInline(drawn.plan, grid, reserved);
+    this.stats.inline++;
+    if (drawn.enlarged || enlarged) this.stats.enlarged++;
+    return { script: new Script(grid, plan), first, inline: bytes };
+  }
+
+  /** The other end's plan of a connection that opens, if that end is master and has been heard. */
+  #planOfMaster(
+    { kind, serial, session }: Waiting,
+    grid: SizeGrid,
+    prefix: number,
+  ): ConnectionStart | undefined {
+    if (this.#theirs === undefined) return undefined;
+    const named = (kind: number): EngineFrame[] =>
+      kind > 0 ? [{ type: ENGINE.kind, body: packNumbers([kind]) }] : [];
+    if (this.#theirs !== "store") {
+      const drawn = this.#theirs.draw(session, serial, kind, this.#minimum, grid);
+      if (drawn.redrawn) this.stats.redrawn++;
+      if (drawn.enlarged) this.stats.enlarged++;
+      this.#check(drawn.plan.exchanges);
+      return { script: new Script(grid, drawn.plan), first: named(kind) };
+    }
+    const known = this.store.has(session, serial, kind) ? kind : 0;
+    const decoder = this.store.claim(session, serial, known, this.#stride);
+    if (decoder?.close === undefined) return undefined;
+    const { close, exchanges } = decoder;
+    this.#check(exchanges);
+    const script = new Script(grid, { exchanges, close });
+    // Our proof lies whole in the first record, whatever the master says.
+    const room = script.messages[0]!.records[0]!;
+    return room < Math.max(this.#minimum, prefix) ? undefined : { script, first: named(known) };
+  }
+
+  /** Throws MasterRefusedError if our policy does not allow what the master asks for. */
+  #check(exchanges: readonly ModelRequest[]): void {
+    const use = { exchanges: 0, bytes: 0 };
+    for (const exchange of exchanges) {
+      const refused = this.refusal(exchange, use);
+      if (refused !== undefined) throw new MasterRefusedError(refused);
+    }
+  }
+
+  /** The set-up for a connection whose proof takes `prefix` bytes, and the first record's least payload. */
+  #setup(prefix: number): { body: Uint8Array; minimum: number } {
+    const encode = (minimumHere: number) =>
+      encodeSetup({
+        form: this.#form,
+        master: this.#master,
+        schedule: this.#schedule,
+        sessions: this.#master === "client"
+          ? this.#stride
+          : Math.min(this.#options.sessions ?? 1, this.policy.maxSessions),
+        minimum: this.#minimum,
+        minimumHere,
+        digest: digestHead(this.#options.model.description.digest),
+        seed: this.#setupSeed,
+      });
+    // Its length depends on the number in it: the second pass has the right one.
+    let minimum = this.#minimum;
+    for (let pass = 0; pass < 3; pass++) {
+      const length = encode(minimum).length;
+      minimum = Math.max(minimum, prefix + length + frameOverhead(length));
+    }
+    return { body: encode(minimum), minimum };
+  }
+
+  #closed(request: Waiting, report: PlayReport): void {
+    if (!report.completed && !this.#stopped) {
+      if (report.received === 0 || report.error !== undefined) {
+        this.#backOff(report.error ?? new Error("the connection broke before anything arrived"));
+      }
+    }
+    if (report.completed) this.#failures = 0;
+    request.closed();
+    // The last connection that could have brought an opening may be gone.
+    if (this.#master === "server") this.#poke(this.clock.now());
+    this.#pump();
+  }
+
+  /** Milliseconds that a connection may stand still. */
+  protected override stallOf(): number {
+    return this.#options.stall ?? 60_000;
+  }
+
+  // Control frames.
+
+  /** Takes an engine frame of the acceptor's. */
+  protected override onEngineFrame(connection: number, type: number, body: Uint8Array): void {
+    switch (type) {
+      case ENGINE.ready:
+        return this.#onReady();
+      case ENGINE.lead:
+        return this.#onLead(decodeSetup(body));
+      case ENGINE.kinds:
+        return this.#onKinds(body);
+      case ENGINE.ahead:
+        return this.#onAhead(connection, body);
+      case ENGINE.planned:
+        return this.sender?.acknowledged(body);
+      case ENGINE.backlog: {
+        const { numbers } = unpackNumbers(body, 1);
+        const rose = this.#peerBacklog === 0 && numbers[0]! > 0;
+        this.#peerBacklog = numbers[0]!;
+        if (rose) this.#onDemand();
+        return;
+      }
+      case ENGINE.error: {
+        const { numbers, rest } = unpackNumbers(body, 1);
+        return this.#onRefusal(numbers[0]!, new TextDecoder().decode(rest));
+      }
+      default:
+        throw new EngineFrameError(`an acceptor sends no engine frame of type ${type}`);
+    }
+  }
+
+  #onReady(): void {
+    this.#failures = 0;
+    if (this.#ready) return;
+    if (this.#master === "server" && this.#theirs === undefined) {
+      throw new EngineFrameError("the other end was to be master");
+    }
+    this.#ready = true;
+    // Others may open from now on; not within the call that takes bytes in.
+    this.clock.at(this.clock.now(), () => {
+      if (this.#stopped) return;
+      this.#startSlots();
+      this.#poke(this.clock.now());
+      this.#pump();
+    });
+    if (!this.#wasReady) this.#options.onReady?.();
+    this.#wasReady = true;
+  }
+
+  /** The other end is master from now on. */
+  #onLead(setup: Setup): void {
+    if (this.#master !== "server" || setup.schedule !== this.#schedule || setup.sessions < 1) {
+      throw new EngineFrameError("a lead that was not asked for");
+    }
+    if (this.#ready) return;
+    if (setup.sessions > this.policy.maxSessions) {
+      return this.#fail(new MasterRefusedError(`${setup.sessions} sessions at once`));
+    }
+    const { model, plans } = this.#options;
+    if (setup.form === "embedded") this.#theirs = "store";
+    else if (!setup.digest.every((byte, i) => byte === digestHead(model.description.digest)[i])) {
+      return this.#onRefusal(ENGINE_ERROR.unknownModel, "");
+    } else {
+      this.#theirs = new Lead(model, setup.seed, {
+        ...(plans === undefined ? {} : { plans }),
+        adaptive: this.#schedule === "adaptive",
+        ...(this.#options.stagger === undefined ? {} : { stagger: this.#options.stagger }),
+      });
+      this.#theirs.openings.stride = setup.sessions;
+    }
+    this.#stride = setup.sessions;
+    this.#onReady();
+  }
+
+  #onKinds(body: Uint8Array): void {
+    const { numbers: [count], rest } = unpackNumbers(body, 1);
+    if (count! < 1 || count! > MOST_KINDS) throw new EngineFrameError(`${count} kinds`);
+    const { numbers } = unpackNumbers(rest, 2 * count!);
+    this.#theirMeans = Array.from(
+      { length: count! },
+      (_, kind) => ({ client: numbers[2 * kind]!, server: numbers[2 * kind + 1]! }),
+    );
+  }
+
+  #onAhead(connection: number, body: Uint8Array): void {
+    if (this.#theirs !== "store") return;
+    const wanted = (session: number, serial: number) => {
+      const { session: now, serial: next } = this.#slots[session % this.#stride]?.next ??
+        { session, serial };
+      return session > now || (session === now && serial >= next);
+    };
+    try {
+      const planned = this.store.take(body, wanted);
+      if (planned === undefined) return;
+      this.live.get(connection)?.waiting.push({ type: ENGINE.planned, body: planned });
+      this.#poke(this.clock.now());
+    } catch (error) {
+      if (error instanceof PlanFormatError) throw new EngineFrameError(error.message);
+      throw error;
+    }
+  }
+
+  #onRefusal(code: number, reason: string): void {
+    if (this.#stopped) return;
+    const mayFallBack = this.#form === "derived" && this.#options.fallback !== false;
+    if (code === ENGINE_ERROR.unknownModel && mayFallBack) {
+      this.#form = "embedded";
+      this.#ready = false;
+      this.#embed();
+      return;
+    }
+    const words = reason.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 200);
+    this.#fail(new SlaveRefusedError(code, words));
+  }
+
+  /** From now on plans are sent. */
+  #embed(): void {
+    if (this.#master === "client") this.sender = new PlanSender(this.#own, this.#minimum, false);
+  }
+
+  /** Our own connection is not refused. */
+  protected override refuse(live: Live, _code: number, reason: string): void {
+    live.player.abort("rst", new Error(reason));
+  }
+
+  /** The model cannot be played. */
+  protected override onBadPlan(error: UserError): void {
+    this.#fail(error);
+  }
+
+  /** Stops, with one error, but not within the call that brought it. */
+  #fail(error: UserError): void {
+    this.clock.at(this.clock.now(), () => {
+      if (this.#stopped) return;
+      this.stop();
+      this.#options.onError?.(error);
+    });
+  }
+
+  // Demand.
+
+  get #wanted(): boolean {
+    return this.tunnel.streams > 0 || this.tunnel.backlog > 0 || this.#peerBacklog > 0;
+  }
+
+  /** Lets the slot that pauses and would go on first start now; the others pause no longer than allowed. */
+  #onDemand(): void {
+    if (this.#schedule === "strict" || this.#demandTimer !== undefined || this.#stopped) return;
+    this.#demandTimer = this.clock.at(this.clock.now(), () => {
+      this.#demandTimer = undefined;
+      if (!this.#wanted) return;
+      let first: Schedule | undefined;
+      for (const slot of this.#slots) {
+        slot.hurry(false);
+        const until = slot.pausedUntil;
+        if (until !== undefined && until < (first?.pausedUntil ?? Infinity)) first = slot;
+      }
+      first?.hurry(true);
+    });
+  }
+}
