@@ -125,6 +125,7 @@ export async function build({ out, commands, withDeno }: BuildOptions): Promise<
     await Deno.chmod(file, 0o755);
     await copyFolder(join(root, "packaging/systemd"), join(share, "systemd"));
     await copyFolder(join(root, "packaging/tor"), join(share, "tor"));
+    await copyFolder(join(root, "packaging/apparmor"), join(share, "apparmor"));
     await Deno.copyFile(join(root, "LICENSE"), join(share, "LICENSE"));
     await Deno.writeTextFile(
       join(share, "THIRD-PARTY-NOTICES"),

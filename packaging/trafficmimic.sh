@@ -19,6 +19,7 @@ cache=/dev/null
 # fingerprint, and the files that torrc names (none with a comma in its name). A bridge connects to its tor, to
 # its decoy and to nothing else. Sets write, read and net.
 narrow() {
+  umask 077
   write=${TOR_PT_STATE_LOCATION:-/nonexistent}
   read=$lib,$write
   folder=${write%/}
@@ -43,8 +44,8 @@ narrow() {
       case $value in *\\*) value=${value%%\\*}${value#*\\} ;; *) break ;; esac
     done
     case $option in
-      mimic:cert=?* | mimic:key=?* | mimic:model=?*) read=$read,$value ;;
-      mimic:decoy=?*) net=$net,$value ;;
+      mimic:cert=?* | mimic:key=?* | mimic:front=?* | mimic:model=?*) read=$read,$value ;;
+      mimic:decoy=?*) value=${value#http://} && net=$net,${value%/} ;;
     esac
   done
   IFS=,

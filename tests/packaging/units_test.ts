@@ -86,6 +86,21 @@ Deno.test("units: the gateway's has the rights that its programs need, and takes
   assert.deepEqual(unit.get("Install.WantedBy"), ["multi-user.target"]);
 });
 
+Deno.test("apparmor: the rules name all that the launcher starts", async () => {
+  const packaging = new URL("../../packaging/", import.meta.url);
+  const rules = await Deno.readTextFile(new URL("apparmor/system_tor", packaging));
+  const launcher = await Deno.readTextFile(new URL("trafficmimic.sh", packaging));
+  for (const path of ["bin/trafficmimic rix", "lib/trafficmimic/deno ix"]) {
+    assert.ok(rules.includes(`/usr/local/${path},`), path);
+  }
+  const [, programs] = /bin\/\{(.*)\} mrix,/.exec(rules)!;
+  for (const name of programs!.split(",").filter((name) => !/sh$/.test(name))) {
+    assert.match(launcher, new RegExp(`\\b${name} `), `${name} is not needed`);
+  }
+  // Commands of the launcher that are no part of the shell.
+  for (const name of ["dirname", "readlink", "mkdir"]) assert.ok(programs!.includes(name), name);
+});
+
 Deno.test("units: systemd's own checker has nothing to say, where there is one", async () => {
   const there = await new Deno.Command("systemd-analyze", { args: ["--version"], stdout: "null" })
     .output().then(({ success }) => success, () => false);
