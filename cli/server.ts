@@ -3,7 +3,7 @@ import { UsageError } from "../base/mod.ts";
 import { loadModel } from "../models/mod.ts";
 import { CARRIERS } from "../transports/carriers/mod.ts";
 import { parseAddress } from "../transports/doors/mod.ts";
-import { alpnOf, startServer } from "../transports/mimic/mod.ts";
+import { alpnOf, parseDecoy, startServer } from "../transports/mimic/mod.ts";
 import { note, print } from "./output.ts";
 import { untilSignal } from "./signals.ts";
 
@@ -19,6 +19,7 @@ interface Options {
   readonly alpn?: string;
   readonly master?: "client" | "server";
   readonly decoy?: string;
+  readonly front?: boolean;
   readonly allowPrivate?: boolean;
   readonly wireLog?: string;
   readonly verbose?: boolean;
@@ -63,7 +64,14 @@ export function command(): Command {
         "which end draws the cover: `server` tells clients so in the line, `client` refuses to (default: as each client wishes)",
       ).choices(["client", "server"]),
     )
-    .option("--decoy <host:port>", "what strangers meet (default: a web page of this installation)")
+    .option(
+      "--decoy <host:port>",
+      "the genuine server that strangers meet, of the carrier's own protocol: for tls a web server's TLS port; or http://host:port, a plain one (default: a web page of this installation)",
+    )
+    .option(
+      "--front",
+      "a genuine nginx stands in front, terminates TLS with the certificate of --cert, and hands on a secret path: writes the block for its configuration to STATE/nginx.conf",
+    )
     .option("--allow-private", "also connect to loopback, link-local and private addresses")
     .option("--wire-log <file>", "write everything done on the wire, one JSON object a line")
     .option("--verbose", "say on standard error what goes wrong, without anybody's address")
@@ -74,7 +82,11 @@ export function command(): Command {
 
 async function run(options: Options): Promise<void> {
   const { cert, key, name, wireLog } = options;
-  if ((cert === undefined) !== (key === undefined)) {
+  if (options.front) {
+    if (cert === undefined || key !== undefined) {
+      throw new UsageError("--front goes with --cert, nginx's certificate, and without --key");
+    }
+  } else if ((cert === undefined) !== (key === undefined)) {
     throw new UsageError("--cert and --key go together");
   }
   const [first, ...others] = await Promise.all((options.model ?? ["https"]).map(loadModel));
@@ -92,13 +104,17 @@ async function run(options: Options): Promise<void> {
       ? {}
       : { advertise: parseAddress(options.advertise, "--advertise") }),
     ...(cert === undefined || key === undefined ? {} : { certificate: { cert, key } }),
+    ...(options.front && cert !== undefined ? { front: cert } : {}),
     ...(name === undefined ? {} : { name }),
-    ...(options.decoy === undefined ? {} : { decoy: parseAddress(options.decoy, "--decoy") }),
+    ...(options.decoy === undefined ? {} : { decoy: parseDecoy(options.decoy, "--decoy") }),
     ...(wireLog === undefined ? {} : { wireLog }),
     onWarning: (text) => note(`warning: ${text}`),
     ...(options.verbose || options.unsafeLogging ? { onNote: note } : {}),
     unsafeNotes: options.unsafeLogging ?? false,
   });
+  if (options.front) {
+    note(`include ${options.state}/nginx.conf in the server block of nginx, and reload it`);
+  }
   print(
     options.json ? JSON.stringify({ line: running.line, address: running.address }) : running.line,
   );

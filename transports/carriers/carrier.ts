@@ -38,10 +38,14 @@ export interface CarrierClientOptions {
   readonly pin: string;
   /** The user's secret, for carriers whose protocol has a way of its own to prove it. */
   readonly secret: Uint8Array;
+  /** The account to log in to, where the protocol has such; the carrier's usual one if absent. */
+  readonly login?: string;
   /** The server's name to ask for, where the protocol has such; none if absent. */
   readonly serverName?: string;
   /** Application protocols to offer inside TLS; none if absent. */
   readonly alpn?: readonly string[];
+  /** The path on which a genuine server in front hands connections on; there is none in front if absent. */
+  readonly path?: string;
   /**
    * Opens the TCP connection in our place, perhaps through a proxy: resolves with a connected socket that
    * allows half-open connections, sends without delay, and from which nothing has been read.
@@ -78,6 +82,8 @@ export interface CarrierServerOptions {
   readonly name?: string;
   /** Application protocols accepted inside TLS, in order of preference; none if absent. */
   readonly alpn?: readonly string[];
+  /** The path on which a genuine server in front hands connections on; there is none in front if absent. */
+  readonly path?: string;
   /** The operator's genuine server of the carrier's own protocol, if there is one. */
   readonly genuine?: { readonly host: string; readonly port: number };
   /** Told in words of what goes wrong; without addresses. */
@@ -92,6 +98,8 @@ export interface CarrierServer {
   readonly port: number;
   /** Base64url SHA-256 of the public key that clients are to pin. */
   readonly pin: string;
+  /** The account that clients are to log in to, where it is not the carrier's usual one. */
+  readonly login?: string;
   /**
    * Shows another certificate from the next connection on; those that are open keep theirs.
    *

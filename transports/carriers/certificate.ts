@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { createHash, createPrivateKey, randomInt, X509Certificate } from "node:crypto";
 import { writeFileAtomically } from "../../base/mod.ts";
 import { CertificateError } from "./errors.ts";
@@ -62,6 +63,22 @@ export async function readIdentity(certFile: string, keyFile: string): Promise<S
     throw new CertificateError(keyFile, "not a private key in PEM", cause);
   }
   return identity;
+}
+
+/**
+ * Reads the certificate (chain), PEM, of a genuine server that stands in front of us and keeps its key to itself.
+ * The digest, to which proofs are bound, is that of the public key: it outlives renewals, which that server
+ * takes into use when it likes.
+ */
+export async function readFrontIdentity(certFile: string): Promise<ServerIdentity> {
+  let certificate: string;
+  try {
+    certificate = await Deno.readTextFile(certFile);
+  } catch (cause) {
+    throw new CertificateError(certFile, "cannot be read", cause);
+  }
+  const identity = identityOf(certificate, "", certFile);
+  return { ...identity, digest: new Uint8Array(Buffer.from(identity.pin, "base64url")) };
 }
 
 const SYLLABLES = "ba co da el fi go ha in jo ka li mo na or pa qui ro sa ti um va wo ya zen".split(

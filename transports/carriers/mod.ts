@@ -9,3 +9,4 @@ export * from "./errors.ts";
 export * from "./registry.ts";
 export * from "./smtp.ts";
 export * from "./tls.ts";
+export * from "./tls_fronted.ts";

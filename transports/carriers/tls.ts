@@ -12,12 +12,21 @@
  */
 import net from "node:net";
 import type { AddressInfo } from "node:net";
+import { Buffer } from "node:buffer";
 import tls from "node:tls";
 import { ListenError, socketReason } from "../../base/mod.ts";
 import type { CloseReason, CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
-import type { Carrier, CarrierConnection, CarrierServer, OpenGenuine } from "./carrier.ts";
+import type {
+  Carrier,
+  CarrierClientOptions,
+  CarrierConnection,
+  CarrierServer,
+  OpenGenuine,
+} from "./carrier.ts";
 import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certificate.ts";
 import { ConnectError, WrongCertificate } from "./errors.ts";
+import { type GenuineAddress, SeenRandoms, sortFirstFlight, wasReset } from "./tls_first_flight.ts";
+import { listenFronted, upgrade } from "./tls_fronted.ts";
 
 /** A TLS 1.3 record: 5 bytes of header, 1 of inner type, 16 of tag; at most 2^14 bytes of payload. */
 export const TLS_GRID: SizeGrid = { overhead: 22, maxPayload: 16384 };
@@ -216,12 +225,6 @@ class TlsConnection implements CarrierConnection {
   }
 }
 
-/** Whether a socket whose end was read, and which has not been closed here, has no peer any more. */
-function wasReset(raw: net.Socket): boolean {
-  const handle = (raw as { _handle?: { getpeername?(out: object): number } })._handle;
-  return handle?.getpeername !== undefined && handle.getpeername({}) !== 0;
-}
-
 /** How a client recognises the server. */
 export interface TlsClientOptions {
   /** The server's host name or address. */
@@ -236,6 +239,8 @@ export interface TlsClientOptions {
   readonly alpn?: readonly string[];
   /** Milliseconds until the attempt is given up; 20,000 if absent. */
   readonly timeout?: number;
+  /** What the proof is bound to: the server's certificate, or its public key. The former if absent. */
+  readonly binding?: "certificate" | "key";
   /** Local address to bind, if any. */
   readonly localAddress?: string;
   /**
@@ -271,7 +276,8 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
     const connected = (raw: net.Socket) => {
       const socket = tls.connect({
         socket: raw,
-        minVersion: "TLSv1.3",
+        // Browsers offer 1.2 as well; what is negotiated is checked below.
+        minVersion: "TLSv1.2",
         rejectUnauthorized: pin === undefined,
         allowHalfOpen: true,
         ...(options.serverName === undefined ? {} : { servername: options.serverName }),
@@ -282,6 +288,10 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
       socket.once("end", () => fail(new ConnectError(address, "closed during the handshake")));
       socket.once("secureConnect", () => {
         if (settled) return;
+        if (socket.getProtocol() !== "TLSv1.3") {
+          fail(new ConnectError(address, "it does not speak TLS 1.3"));
+          return;
+        }
         const der = socket.getPeerCertificate().raw;
         const seen = publicKeyPin(der);
         if (pin !== undefined && pin !== seen) {
@@ -291,7 +301,10 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
         settled = true;
         clearTimeout(deadline);
         socket.setNoDelay(true);
-        resolve(new TlsConnection(raw, socket, "client", certificateDigest(der)));
+        const digest = options.binding === "key"
+          ? new Uint8Array(Buffer.from(seen, "base64url"))
+          : certificateDigest(der);
+        resolve(new TlsConnection(raw, socket, "client", digest));
       });
     };
     const failed = (error: unknown) => fail(new ConnectError(address, socketReason(error), error));
@@ -327,8 +340,22 @@ export interface TlsServerOptions {
   readonly identity: ServerIdentity;
   /** Application protocols that it accepts, in order of preference; none if absent. */
   readonly alpn?: readonly string[];
-  /** Connections at most that are still in their handshake; more are dropped. 1000 if absent. */
+  /** The name that clients ask for, if they ask for one; any if absent. Matters before a genuine server. */
+  readonly name?: string;
+  /**
+   * The genuine TLS server that strangers meet: from their first byte on if what they say could not be one of our
+   * clients, and behind a TLS connection of its own otherwise. Without one everybody meets our TLS.
+   */
+  readonly genuine?: GenuineAddress;
+  /**
+   * Connections at most that are still in their handshake; for each one more the one that has waited longest
+   * is dropped. 1000 if absent.
+   */
   readonly maxHandshakes?: number;
+  /** Strangers at most that are with the genuine server, likewise. 1000 if absent. */
+  readonly maxStrangers?: number;
+  /** Told in words of what goes wrong; without addresses. */
+  readonly onNote?: (text: string) => void;
 }
 
 /** What a server shows in its handshakes. */
@@ -392,6 +419,37 @@ export function acceptTls(
   });
 }
 
+/** Connections that wait for something, in their order, at most `limit` of them. */
+class Waiting {
+  readonly #limit: number;
+  readonly #cuts = new Map<net.Socket, () => void>();
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Adds one, or says anew how it is cut; the one that has waited longest goes if there are too many. */
+  add(raw: net.Socket, cut: () => void): void {
+    if (raw.destroyed) return;
+    if (!this.#cuts.has(raw)) raw.once("close", () => this.#cuts.delete(raw));
+    this.#cuts.set(raw, cut);
+    if (this.#cuts.size <= this.#limit) return;
+    const [oldest, cutOldest] = this.#cuts.entries().next().value!;
+    this.#cuts.delete(oldest);
+    cutOldest();
+  }
+
+  delete(raw: net.Socket): void {
+    this.#cuts.delete(raw);
+  }
+
+  /** Cuts all. */
+  drop(): void {
+    for (const cut of this.#cuts.values()) cut();
+    this.#cuts.clear();
+  }
+}
+
 /**
  * Listens for TLS 1.3 connections; `onConnection` gets each after its handshake.
  *
@@ -401,25 +459,44 @@ export function listenTls(
   options: TlsServerOptions,
   onConnection: (connection: CarrierConnection) => void,
 ): Promise<CarrierServer> {
-  const { hostname, port } = options;
-  const handshakes = new Set<net.Socket>();
+  const { alpn, genuine, hostname, name, onNote, port } = options;
+  const handshakes = new Waiting(options.maxHandshakes ?? 1000);
+  const strangers = new Waiting(options.maxStrangers ?? 1000);
+  const seen = new SeenRandoms();
   let shown = tlsFace(options.identity);
+  const take = (raw: net.Socket, open?: OpenGenuine) => {
+    const face = {
+      ...shown,
+      ...(alpn === undefined ? {} : { alpn }),
+      ...(open === undefined ? {} : { genuine: open }),
+    };
+    acceptTls(raw, face, (connection) => {
+      handshakes.delete(raw);
+      onConnection(connection);
+    });
+  };
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
     raw.on("error", () => {});
-    if (handshakes.size >= (options.maxHandshakes ?? 1000)) {
-      raw.destroy();
-      return;
-    }
-    handshakes.add(raw);
-    raw.once("close", () => handshakes.delete(raw));
-    acceptTls(
-      raw,
-      { ...shown, ...(options.alpn === undefined ? {} : { alpn: options.alpn }) },
-      (connection) => {
-        handshakes.delete(raw);
-        onConnection(connection);
+    handshakes.add(raw, () => raw.destroy());
+    if (genuine === undefined) return take(raw);
+    const cut = sortFirstFlight(raw, {
+      genuine,
+      expected: {
+        ...(name === undefined ? {} : { serverName: name }),
+        ...(alpn === undefined ? {} : { alpn }),
       },
-    );
+      seen,
+      onOwn: (open) => {
+        handshakes.add(raw, () => raw.destroy());
+        take(raw, open);
+      },
+      onStranger: () => {
+        handshakes.delete(raw);
+        strangers.add(raw, cut);
+      },
+      onFailure: () => onNote?.("the decoy cannot be reached: strangers are reset"),
+    });
+    handshakes.add(raw, cut);
   });
   return new Promise((resolve, reject) => {
     const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
@@ -435,7 +512,8 @@ export function listenTls(
         },
         close: () => {
           server.close();
-          for (const raw of handshakes) raw.destroy();
+          handshakes.drop();
+          strangers.drop();
           return Promise.resolve();
         },
       });
@@ -443,10 +521,31 @@ export function listenTls(
   });
 }
 
+/** Opens a TLS connection to nginx and has it handed on to the server behind. */
+async function connectFronted(options: CarrierClientOptions): Promise<CarrierConnection> {
+  const { hostname, path, port, serverName } = options;
+  const connection = await connectTls({ ...options, binding: "key" });
+  const literal = hostname.includes(":") ? `[${hostname}]` : hostname;
+  await upgrade(connection, {
+    address: `${literal}:${port}`,
+    host: serverName ?? (port === 443 ? literal : `${literal}:${port}`),
+    path: path!,
+  });
+  return connection;
+}
+
 /** The carrier `tls`, for the registry. Its secret is proved inside, by playback's first bytes. */
 export const tlsCarrier: Carrier = {
   name: "tls",
   client: (options) =>
-    Promise.resolve({ connect: () => connectTls(options), close: () => Promise.resolve() }),
-  listen: listenTls,
+    Promise.resolve({
+      connect: () => options.path === undefined ? connectTls(options) : connectFronted(options),
+      close: () => Promise.resolve(),
+    }),
+  listen: (options, onConnection) => {
+    const { path } = options;
+    return path === undefined
+      ? listenTls(options, onConnection)
+      : listenFronted({ ...options, path }, onConnection);
+  },
 };

@@ -1,6 +1,6 @@
 import net from "node:net";
 import type { CarrierConnection } from "../carriers/mod.ts";
-import type { Address } from "../doors/mod.ts";
+import { type Address, parseAddress } from "../doors/mod.ts";
 import type { DecoyPages } from "./decoy_page.ts";
 
 /** Bytes waiting for a slow stranger before the decoy is read no further. */
@@ -42,6 +42,24 @@ export function startBuiltInDecoy(pages: DecoyPages): Decoy {
     idleLimit: 60_000,
     close: () => server.shutdown(),
   };
+}
+
+/** Where an operator's decoy listens. */
+export interface DecoyAddress extends Address {
+  /** It speaks plain HTTP, not the carrier's own protocol: strangers meet it inside the carrier only. */
+  readonly plain?: true;
+}
+
+/**
+ * Reads an option that names a decoy: HOST:PORT of a genuine server of the carrier's own protocol, or
+ * `http://HOST:PORT` of a plain web server.
+ *
+ * @throws {AddressError} naming `option`.
+ */
+export function parseDecoy(text: string, option: string): DecoyAddress {
+  const plain = text.startsWith("http://");
+  const address = parseAddress(plain ? text.slice(7).replace(/\/$/, "") : text, option);
+  return plain ? { ...address, plain } : address;
 }
 
 /** A decoy that the operator runs: strangers' bytes go to `address`. */

@@ -23,6 +23,8 @@ export interface ServerLine {
   readonly alpn?: readonly string[];
   /** Server name to ask for (SNI); none if absent. */
   readonly sni?: string;
+  /** The account to log in to, for carriers that have such; the usual one if absent. */
+  readonly login?: string;
   /** The secret path of a web server that stands in front; none does if absent. */
   readonly path?: string;
   /** Which end is master of the cover; the client's choice if absent. */
@@ -50,6 +52,7 @@ export const LINE_KEYS: readonly string[] = [
   "carrier",
   "alpn",
   "sni",
+  "login",
   "path",
   "master",
   "schedule",
@@ -66,6 +69,7 @@ export function lineArgs(line: ServerLine): Record<string, string> {
     carrier: line.carrier,
     ...(line.alpn === undefined ? {} : { alpn: line.alpn.join(",") }),
     ...(line.sni === undefined ? {} : { sni: line.sni }),
+    ...(line.login === undefined ? {} : { login: line.login }),
     ...(line.path === undefined ? {} : { path: line.path }),
     ...(line.master === undefined ? {} : { master: line.master }),
     ...(line.schedule === undefined ? {} : { schedule: line.schedule }),
@@ -156,6 +160,7 @@ export function lineOf(address: Address, values: ReadonlyMap<string, string>): S
     carrier,
     ...alpn,
     ...optional("sni", /^[a-zA-Z0-9._-]{1,253}$/, "a host name"),
+    ...optional("login", /^[a-zA-Z_][a-zA-Z0-9_.-]{0,31}$/, "an account's name"),
     ...optional("master", /^(?:client|server)$/, "client or server"),
     ...optional("path", /^\/[A-Za-z0-9._~/-]{1,120}$/, "a path"),
     ...optional("schedule", /^(?:strict|demand|adaptive)$/, "strict, demand or adaptive"),

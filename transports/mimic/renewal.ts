@@ -1,4 +1,4 @@
-import { expiryOf, readIdentity, type ServerIdentity } from "../carriers/mod.ts";
+import { expiryOf, readFrontIdentity, readIdentity, type ServerIdentity } from "../carriers/mod.ts";
 
 const DAY = 86_400_000;
 /** Days before its end from which a certificate is announced to end. */
@@ -8,8 +8,8 @@ const AHEAD = 30;
 export interface CertificateWatchOptions {
   /** File of the certificate (chain), PEM. */
   readonly cert: string;
-  /** File of the private key, PEM. */
-  readonly key: string;
+  /** File of the private key, PEM; a server in front keeps it if absent. */
+  readonly key?: string;
   /** What is in use. */
   readonly identity: ServerIdentity;
   /** Takes a renewed certificate into use. */
@@ -51,7 +51,7 @@ export class CertificateWatch implements Disposable {
     const { cert, key, onRenewed } = this.#options;
     const present = this.#identity;
     try {
-      const found = await readIdentity(cert, key);
+      const found = await (key === undefined ? readFrontIdentity(cert) : readIdentity(cert, key));
       if (found.pin !== present.pin) {
         this.#say(
           `${cert}: the new certificate has another key, and clients know this server by its key: the ` +

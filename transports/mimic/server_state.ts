@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { UserError, writeFileAtomically } from "../../base/mod.ts";
 import { keptIdentity, type ServerIdentity } from "../carriers/mod.ts";
 import type { Address } from "../doors/mod.ts";
@@ -23,6 +24,8 @@ export interface ServerState {
   readonly secrets: readonly Uint8Array[];
   /** The built-in decoy's pages. */
   readonly pages: DecoyPages;
+  /** The secret path on which a web server in front hands connections on, if one stands there. */
+  readonly path?: string;
 }
 
 /** The secrets that a file holds, one a line. */
@@ -87,7 +90,7 @@ async function readOrMake(file: string, make: () => string): Promise<string> {
 /**
  * Opens the state folder `folder` (mode 0700), making what is missing (files of mode 0600): `cert.pem` and
  * `key.pem` unless an `identity` is given, `secrets` (one a line; lines may be added), `home.html` and
- * `missing.html`. `name` is the name in a new certificate.
+ * `missing.html`; `path` where a web server stands in `front`. `name` is the name in a new certificate.
  *
  * @throws {StateError} if the folder cannot be used.
  * @throws {SecretError} if a line of `secrets` is none.
@@ -95,17 +98,26 @@ async function readOrMake(file: string, make: () => string): Promise<string> {
  */
 export async function openServerState(
   folder: string,
-  options: { readonly identity?: ServerIdentity; readonly name?: string } = {},
+  options: {
+    readonly identity?: ServerIdentity;
+    readonly name?: string;
+    readonly front?: boolean;
+  } = {},
 ): Promise<ServerState> {
   try {
     await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
     const secretsFile = `${folder}/secrets`;
     const text = await readOrMake(secretsFile, () => `${formatSecret(newSecret())}\n`);
     const secrets = secretsIn(text, secretsFile);
+    const path = options.front
+      ? (await readOrMake(`${folder}/path`, () => `/${randomBytes(16).toString("base64url")}\n`))
+        .trim()
+      : undefined;
     const made = makeDecoyPages();
     return {
       identity: options.identity ?? await keptIdentity(folder, options.name),
       secrets,
+      ...(path === undefined ? {} : { path }),
       pages: {
         home: await readOrMake(`${folder}/home.html`, () => made.home),
         missing: await readOrMake(`${folder}/missing.html`, () => made.missing),

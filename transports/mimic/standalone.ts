@@ -5,6 +5,8 @@ import {
   type CarrierClientOptions,
   carrierOf,
   type CarrierServer,
+  nginxLocation,
+  readFrontIdentity,
   readIdentity,
 } from "../carriers/mod.ts";
 import {
@@ -18,7 +20,7 @@ import {
   type OpenStream,
   TurnBudget,
 } from "../doors/mod.ts";
-import { foreignDecoy, startBuiltInDecoy } from "./decoy.ts";
+import { type DecoyAddress, foreignDecoy, startBuiltInDecoy } from "./decoy.ts";
 import { formatLine, parseLine, type ServerLine } from "./line.ts";
 import { CertificateWatch } from "./renewal.ts";
 import { openServerState } from "./server_state.ts";
@@ -88,7 +90,12 @@ export interface StandaloneServerOptions {
   /** Application protocols; none are negotiated if absent. */
   readonly alpn?: readonly string[];
   /** The operator's decoy; the built-in one if absent. */
-  readonly decoy?: Address;
+  readonly decoy?: DecoyAddress;
+  /**
+   * Certificate file (PEM) of the genuine nginx that stands in front and hands on the secret path that the
+   * state folder keeps. It takes the place of {@linkcode StandaloneServerOptions.certificate}.
+   */
+  readonly front?: string;
   /** Whether destinations may be private addresses. */
   readonly allowPrivate?: boolean;
   /** File for the wire log. */
@@ -132,17 +139,20 @@ export interface StandaloneServer {
  * @throws {UserError} with one line that says what is wrong: the port, the state, the certificate.
  */
 export async function startServer(options: StandaloneServerOptions): Promise<StandaloneServer> {
-  const { alpn, certificate, decoy: foreign, models, name, onNote } = options;
+  const { alpn, certificate, decoy: foreign, front, models, name, onNote } = options;
   const ways: StandaloneServerOptions["ways"] & object = options.ways ??
     { listen: "--listen", advertise: "--advertise" };
   const { name: carrierName, listen } = carrierOf(options.carrier ?? models[0].description.carrier);
   for (const model of models) checkCarrier(model, carrierName, options.carrier !== undefined);
   const state = await openServerState(options.state, {
-    ...(certificate === undefined
+    ...(front !== undefined
+      ? { identity: await readFrontIdentity(front), front: true }
+      : certificate === undefined
       ? {}
       : { identity: await readIdentity(certificate.cert, certificate.key) }),
     ...(name === undefined ? {} : { name }),
   });
+  const { path } = state;
   const log = options.wireLog === undefined ? undefined : new WireLogFile(options.wireLog);
   const decoy = foreign === undefined ? startBuiltInDecoy(state.pages) : foreignDecoy(foreign);
   const server = new TmServer({
@@ -166,7 +176,8 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
       state: options.state,
       ...(alpn === undefined ? {} : { alpn }),
       ...(name === undefined ? {} : { name }),
-      ...(foreign === undefined ? {} : { genuine: foreign }),
+      ...(foreign === undefined || foreign.plain ? {} : { genuine: foreign }),
+      ...(path === undefined ? {} : { path }),
       ...(onNote === undefined ? {} : { onNote }),
     }, server.accept);
   } catch (error) {
@@ -187,6 +198,8 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     carrier: carrierName,
     ...(alpn === undefined ? {} : { alpn }),
     ...(name === undefined ? {} : { sni: name }),
+    ...(carrier.login === undefined ? {} : { login: carrier.login }),
+    ...(path === undefined ? {} : { path }),
     ...options.play,
   };
   const text = formatLine(line);
@@ -202,8 +215,8 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     );
   }
   const watch = new CertificateWatch({
-    cert: certificate?.cert ?? `${options.state}/cert.pem`,
-    key: certificate?.key ?? `${options.state}/key.pem`,
+    cert: front ?? certificate?.cert ?? `${options.state}/cert.pem`,
+    ...(front === undefined ? { key: certificate?.key ?? `${options.state}/key.pem` } : {}),
     identity: state.identity,
     onRenewed: (identity) => {
       carrier.renew(identity);
@@ -212,6 +225,11 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     onWarning,
   });
   watch.start();
+  if (path !== undefined) {
+    await writeFileAtomically(`${options.state}/nginx.conf`, nginxLocation(path, address), {
+      mode: 0o600,
+    });
+  }
   const keepLine = (kept: string) =>
     writeFileAtomically(`${options.state}/line`, `${kept}\n`, { mode: 0o600 });
   const users = new UsersWatch({
@@ -275,7 +293,9 @@ export function carrierOptionsOf(line: ServerLine, address: Address): CarrierCli
     pin: line.cert,
     secret: line.secret,
     ...(line.sni === undefined ? {} : { serverName: line.sni }),
+    ...(line.login === undefined ? {} : { login: line.login }),
     ...(line.alpn === undefined ? {} : { alpn: line.alpn }),
+    ...(line.path === undefined ? {} : { path: line.path }),
   };
 }
 

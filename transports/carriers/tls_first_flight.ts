@@ -1,0 +1,189 @@
+import net from "node:net";
+import { type ExpectedHello, isOwnHello, readClientHello } from "./client_hello.ts";
+import { GenuineTls } from "./tls_genuine.ts";
+import type { OpenGenuine } from "./carrier.ts";
+
+/** Longest first flight of our own clients, in bytes; theirs have less than 600. */
+const LONGEST_OWN = 2048;
+/** Milliseconds without a byte either way after which a stranger is cut off: longer than servers' own limits. */
+const PASS_IDLE = 900_000;
+/** Randoms remembered, at most twice as many. */
+const RANDOMS = 32_768;
+
+/** The genuine TLS server that strangers meet. */
+export interface GenuineAddress {
+  /** Its host. */
+  readonly host: string;
+  /** Its TLS port. */
+  readonly port: number;
+}
+
+/** Remembers the randoms of hellos that were let in, in bounded memory: a replayed one is a stranger's. */
+export class SeenRandoms {
+  #young = new Set<string>();
+  #old = new Set<string>();
+
+  /** Whether `random` is new; it is not a second time. */
+  admit(random: Uint8Array): boolean {
+    const key = String.fromCharCode(...random);
+    if (this.#young.has(key) || this.#old.has(key)) return false;
+    if (this.#young.size >= RANDOMS) {
+      this.#old = this.#young;
+      this.#young = new Set();
+    }
+    this.#young.add(key);
+    return true;
+  }
+}
+
+/** Whether a socket whose end was read, and which has not been closed here, has no peer any more. */
+export function wasReset(raw: net.Socket): boolean {
+  const handle = (raw as { _handle?: { getpeername?(out: object): number } })._handle;
+  return handle?.getpeername !== undefined && handle.getpeername({}) !== 0;
+}
+
+/** What {@linkcode sortFirstFlight} needs. */
+export interface FirstFlightOptions {
+  /** The genuine server. */
+  readonly genuine: GenuineAddress;
+  /** What our clients' hellos look like. */
+  readonly expected: ExpectedHello;
+  /** Hellos that were let in. */
+  readonly seen: SeenRandoms;
+  /**
+   * Gets the connection of what may be one of our clients; its hello has been given back to the socket.
+   * `open` leads to the genuine server, for the case that it is a stranger after all.
+   */
+  readonly onOwn: (open: OpenGenuine) => void;
+  /** Told that it is a stranger's and now belongs to the genuine server. */
+  readonly onStranger: () => void;
+  /** Told that the genuine server cannot be reached. */
+  readonly onFailure?: () => void;
+}
+
+/**
+ * Reads the first flight of a new connection. The connection to the genuine server opens at once, and every
+ * byte goes there as it comes, except the one chunk that completes a hello which one of our own clients could
+ * have sent: that connection is ours. All others are the genuine server's from their first byte to their
+ * closing, silence included: what it answers, when it gives up and how it closes is passed on.
+ *
+ * @returns a function that resets both sides, for shutting down.
+ */
+export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): () => void {
+  const { expected, genuine, seen } = options;
+  const dial = () =>
+    net.connect({ host: genuine.host, port: genuine.port, allowHalfOpen: true, noDelay: true });
+  const back = dial();
+  let read = new Uint8Array(0);
+  let state: "waiting" | "stranger" | "own" | "over" = "waiting";
+  let rawEnded = false;
+  let backEnded = false;
+  let idle: ReturnType<typeof setTimeout> | undefined;
+
+  const over = () => {
+    state = "over";
+    clearTimeout(idle);
+  };
+  const cut = () => {
+    if (state === "over" || state === "own") return;
+    over();
+    raw.resetAndDestroy();
+    back.resetAndDestroy();
+  };
+  const alive = () => {
+    clearTimeout(idle);
+    idle = setTimeout(cut, PASS_IDLE);
+    Deno.unrefTimer(idle as unknown as number);
+  };
+  const stranger = () => {
+    if (state !== "waiting") return;
+    state = "stranger";
+    read = new Uint8Array(0);
+    options.onStranger();
+  };
+  const toBack = (bytes: Uint8Array) => {
+    alive();
+    if (!back.write(bytes)) raw.pause();
+  };
+  const own = () => {
+    state = "own";
+    clearTimeout(idle);
+    for (const [event, listener] of Object.entries(ofRaw)) raw.removeListener(event, listener);
+    for (const [event, listener] of Object.entries(ofBack)) back.removeListener(event, listener);
+    raw.pause();
+    raw.unshift(read);
+  };
+  const ofRaw = {
+    data: (bytes: Uint8Array) => {
+      if (state !== "waiting") return toBack(bytes);
+      const untouched = read.length === 0;
+      const all = new Uint8Array(read.length + bytes.length);
+      all.set(read);
+      all.set(bytes, read.length);
+      read = all;
+      const hello = readClientHello(read);
+      if (hello === "more" && read.length < LONGEST_OWN) return toBack(bytes);
+      if (typeof hello === "object" && isOwnHello(hello, expected) && seen.admit(hello.random)) {
+        own();
+        if (!untouched) back.destroy();
+        let first = untouched ? back : undefined;
+        options.onOwn(() => {
+          const socket = first ?? dial();
+          first = undefined;
+          return new GenuineTls(socket, {
+            ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
+            ...(hello.alpn === undefined ? {} : { alpn: hello.alpn }),
+          });
+        });
+        if (first !== undefined) first.on("error", () => {});
+        return;
+      }
+      stranger();
+      toBack(bytes);
+    },
+    end: () => {
+      rawEnded = true;
+      if (wasReset(raw)) {
+        over();
+        raw.destroy();
+        back.resetAndDestroy();
+      } else back.end();
+    },
+    drain: () => back.resume(),
+    error: () => {
+      over();
+      back.resetAndDestroy();
+    },
+    close: () => {
+      if (state === "over") return;
+      if (rawEnded && backEnded) return over();
+      over();
+      back.destroy();
+    },
+  };
+  const ofBack = {
+    data: (bytes: Uint8Array) => {
+      stranger();
+      alive();
+      if (!raw.write(bytes)) back.pause();
+    },
+    end: () => {
+      backEnded = true;
+      stranger();
+      if (wasReset(back)) cut();
+      else raw.end();
+    },
+    drain: () => raw.resume(),
+    error: () => {
+      if (back.connecting || state === "waiting") options.onFailure?.();
+      cut();
+    },
+    close: () => {
+      if (!backEnded) cut();
+    },
+  };
+  for (const [event, listener] of Object.entries(ofRaw)) raw.on(event, listener);
+  for (const [event, listener] of Object.entries(ofBack)) back.on(event, listener);
+  alive();
+  return cut;
+}

@@ -1,0 +1,137 @@
+import { EventEmitter } from "node:events";
+import type net from "node:net";
+import { Duplex } from "node:stream";
+import tls from "node:tls";
+import type { Genuine } from "./genuine.ts";
+
+/** What the genuine server is asked for. */
+export interface GenuineTlsOptions {
+  /** Its name; none is sent if absent. */
+  readonly serverName?: string;
+  /** Application protocols to offer; none if absent. */
+  readonly alpn?: readonly string[];
+}
+
+/**
+ * The socket under a TLS client, in JavaScript, so that reading can be held back: a TLS socket itself must
+ * never be paused.
+ */
+class Gate extends Duplex {
+  readonly #socket: net.Socket;
+
+  constructor(socket: net.Socket) {
+    super({ allowHalfOpen: true });
+    this.#socket = socket;
+    socket.on("data", (bytes) => void this.push(bytes));
+    socket.on("end", () => void this.push(null));
+  }
+
+  override _read(): void {}
+
+  override _write(bytes: Uint8Array, _encoding: string, done: (error?: Error | null) => void) {
+    this.#socket.write(bytes, done);
+  }
+
+  override _final(done: () => void): void {
+    this.#socket.end(done);
+  }
+}
+
+/**
+ * A genuine TLS server behind a connection of ours. The connection stands from the beginning, so that the
+ * server's own patience with a silent peer counts from there; the handshake begins with the first byte that
+ * a stranger sends: our own users, who never send any, cost no handshake.
+ */
+export class GenuineTls extends EventEmitter implements Genuine {
+  readonly #raw: net.Socket;
+  readonly #options: GenuineTlsOptions;
+  #socket: tls.TLSSocket | undefined;
+  #ended = false;
+
+  /** `raw` is connected, or will be; nothing was read from it or written to it. */
+  constructor(raw: net.Socket, options: GenuineTlsOptions) {
+    super();
+    this.#raw = raw;
+    this.#options = options;
+    raw.on("connect", () => this.emit("connect"));
+    raw.on("error", (error) => this.emit("error", error));
+    raw.on("close", () => this.emit("close"));
+    raw.on("end", () => {
+      if (this.#socket === undefined) this.emit("end");
+    });
+    raw.resume();
+    if (!raw.connecting && !raw.destroyed) queueMicrotask(() => this.emit("connect"));
+    if (raw.destroyed) {
+      queueMicrotask(() => {
+        this.emit("error", new Error("the genuine server is gone"));
+        this.emit("close");
+      });
+    }
+  }
+
+  /** Whether the connection does not stand yet. */
+  get pending(): boolean {
+    return this.#raw.pending;
+  }
+
+  /** Bytes that the genuine server has not taken. */
+  get writableLength(): number {
+    return (this.#socket?.writableLength ?? 0) + this.#raw.writableLength;
+  }
+
+  /** Sends, after the handshake if it is the first. */
+  write(bytes: Uint8Array): boolean {
+    this.#socket ??= this.#begin();
+    return this.#socket.write(bytes);
+  }
+
+  /** Ends our direction after what was written. */
+  end(): this {
+    this.#ended = true;
+    if (this.#socket === undefined) this.#raw.end();
+    else this.#socket.end();
+    return this;
+  }
+
+  /** Drops the connection. */
+  destroy(): this {
+    this.#socket?.destroy();
+    this.#raw.destroy();
+    return this;
+  }
+
+  /** The same by a reset. */
+  resetAndDestroy(): this {
+    this.#raw.resetAndDestroy();
+    this.#socket?.destroy();
+    return this;
+  }
+
+  /** Reads no further. */
+  pause(): this {
+    this.#raw.pause();
+    return this;
+  }
+
+  /** Reads on. */
+  resume(): this {
+    this.#raw.resume();
+    return this;
+  }
+
+  #begin(): tls.TLSSocket {
+    const { alpn, serverName } = this.#options;
+    const socket = tls.connect({
+      socket: new Gate(this.#raw),
+      rejectUnauthorized: false,
+      allowHalfOpen: true,
+      ...(serverName === undefined ? {} : { servername: serverName }),
+      ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
+    } as tls.ConnectionOptions);
+    socket.on("error", (error) => this.emit("error", error));
+    socket.on("data", (bytes) => this.emit("data", bytes));
+    socket.on("end", () => this.emit("end"));
+    if (this.#ended) socket.end();
+    return socket;
+  }
+}
