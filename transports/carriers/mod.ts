@@ -8,5 +8,6 @@ export * from "./certificate.ts";
 export * from "./errors.ts";
 export * from "./registry.ts";
 export * from "./smtp.ts";
+export * from "./ssh.ts";
 export * from "./tls.ts";
 export * from "./tls_fronted.ts";

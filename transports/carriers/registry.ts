@@ -1,11 +1,12 @@
 import { UserError } from "../../base/mod.ts";
 import type { Carrier } from "./carrier.ts";
 import { smtpCarrier } from "./smtp.ts";
+import { sshCarrier } from "./ssh.ts";
 import { tlsCarrier } from "./tls.ts";
 
 /** The carriers of this version, by name. A new one is one entry here. */
 export const CARRIERS: ReadonlyMap<string, Carrier> = new Map(
-  [tlsCarrier, smtpCarrier].map((carrier) => [carrier.name, carrier]),
+  [tlsCarrier, smtpCarrier, sshCarrier].map((carrier) => [carrier.name, carrier]),
 );
 
 /** There is no carrier of that name. */

@@ -1,0 +1,233 @@
+import { Buffer } from "node:buffer";
+import net, { type AddressInfo } from "node:net";
+import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
+import type { CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
+import { SshConnection } from "./ssh_connection.ts";
+import { digestOf, newHostKey, userKeyOf } from "./ssh_keys.ts";
+import { killProgram, ProgramError, readLines, startProgram } from "./ssh_program.ts";
+import { innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
+
+/** Milliseconds that sshd may take to listen. */
+const START_DEADLINE = 15_000;
+/** Connections at most that sshd's sessions may have open to us. */
+const MAX_CONNECTIONS = 4096;
+
+/** Files of the carrier in the state folder cannot be used. */
+export class SshStateError extends UserError {
+  /** `path` is the file or folder at fault. */
+  constructor(readonly path: string, cause: unknown) {
+    super(`${path}: cannot be used: ${(cause as Error).message.split("\n")[0]}`, { cause });
+  }
+}
+
+/**
+ * The genuine server: keys may be those of our users, who get an SFTP session that refuses everything and one
+ * forwarded port. Nothing here shows before somebody has logged in.
+ */
+function configuration(
+  { hostname, port }: { readonly hostname: string; readonly port: number },
+  folder: string,
+  innerPort: number,
+): string {
+  const quoted = (path: string) => `"${path}"`;
+  return `# Written anew at each start.
+ListenAddress ${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}
+HostKey ${quoted(`${folder}/host_key`)}
+PidFile none
+AuthorizedKeysFile ${quoted(`${folder}/authorized_keys`)}
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+StrictModes no
+UsePAM no
+UseDNS no
+PrintMotd no
+PrintLastLog no
+Subsystem sftp internal-sftp
+ForceCommand internal-sftp -p statvfs,fstatvfs,limits,expand-path,home-directory,users-groups-by-id
+PermitTTY no
+PermitUserRC no
+PermitTunnel no
+X11Forwarding no
+AllowAgentForwarding no
+AllowStreamLocalForwarding no
+AllowTcpForwarding local
+PermitOpen 127.0.0.1:${innerPort}
+`;
+}
+
+/**
+ * Listens by the system's `sshd`, whose users' channels end at a port of ours on 127.0.0.1.
+ *
+ * @throws {ListenError} if the address cannot be had.
+ * @throws {ProgramError} if sshd cannot be started.
+ * @throws {SshStateError} if its files cannot be made.
+ */
+export async function listenSsh(
+  options: CarrierServerOptions,
+  onConnection: (connection: CarrierConnection) => void,
+): Promise<CarrierServer> {
+  const { hostname, onNote } = options;
+  const address = (port: number) =>
+    hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  const folder = `${options.state}/ssh`;
+  const digest = await keptHostKey(folder);
+  const pin = Buffer.from(digest).toString("base64url");
+  const innerPort = innerPortOf(pin);
+  const login = await ownAccount();
+  const inner = await listenInner(innerPort, digest, onConnection);
+  let port: number;
+  let child: Deno.ChildProcess;
+  try {
+    port = options.port === 0 ? await freePort(hostname) : options.port;
+    await writeUsers(folder, options.secrets);
+    await write(`${folder}/sshd_config`, configuration({ hostname, port }, folder, innerPort));
+    child = startProgram("sshd", ["-D", "-e", "-f", `${folder}/sshd_config`], {
+      stdin: "null",
+      stdout: "null",
+    });
+  } catch (error) {
+    inner.close();
+    throw error;
+  }
+  let closing = false;
+  const listening = Promise.withResolvers<void>();
+  let said = "";
+  const lines = readLines(child.stderr, (line) => {
+    if (line.startsWith("Server listening on ")) listening.resolve();
+    // What strangers do is theirs alone; what sshd says of itself names no address.
+    else if (said.length < 1000) said += `${line}\n`;
+  });
+  child.status.then(async ({ code }) => {
+    await lines.catch(() => {});
+    listening.reject(sshdError(address(port), said, code));
+    if (!closing) onNote?.("sshd has ended: nobody can connect");
+  });
+  const deadline = setTimeout(
+    () => listening.reject(new ProgramError("sshd", "it does not listen in time")),
+    START_DEADLINE,
+  );
+  try {
+    await listening.promise;
+  } catch (error) {
+    closing = true;
+    killProgram(child, "SIGTERM");
+    inner.close();
+    throw error;
+  } finally {
+    clearTimeout(deadline);
+  }
+  return {
+    hostname,
+    port,
+    pin,
+    ...(login === LOGIN ? {} : { login }),
+    renew: () => {},
+    renewUsers: (secrets) => {
+      writeUsers(folder, secrets).catch((error) => onNote?.((error as Error).message));
+    },
+    close: async () => {
+      closing = true;
+      killProgram(child, "SIGTERM");
+      inner.close();
+      await child.status;
+      await lines.catch(() => {});
+    },
+  };
+}
+
+/**
+ * The account that we run under, and sshd with us: without root's rights it can let in nobody else.
+ *
+ * @throws {ProgramError} if `ssh`, which is asked, does not say.
+ */
+async function ownAccount(): Promise<string> {
+  const child = startProgram("ssh", ["-F", "none", "-G", "localhost"], {
+    stdin: "null",
+    stdout: "piped",
+  });
+  const { stdout } = await child.output();
+  const user = /^user (\S+)$/m.exec(new TextDecoder().decode(stdout))?.[1];
+  if (user === undefined) throw new ProgramError("ssh", "it does not say which account this is");
+  return user;
+}
+
+/** Where sshd's sessions hand over users' channels. Who comes here has still to prove the secret. */
+function listenInner(
+  port: number,
+  digest: Uint8Array,
+  onConnection: (connection: CarrierConnection) => void,
+): Promise<net.Server> {
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    onConnection(new SshConnection(socket, { id: `ssh-${socket.remotePort}`, digest }));
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => {
+      reject(
+        new ListenError(
+          `127.0.0.1:${port}`,
+          "another host key (remove ssh/host_key from the state folder)",
+          error,
+        ),
+      );
+    });
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+}
+
+/** A port that is free now; sshd cannot choose one itself. */
+function freePort(hostname: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once("error", (error) => reject(new ListenError(`${hostname}:0`, "--listen", error)));
+    server.listen(0, hostname, () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Reads the host key's digest from the folder, making key and folder at the first start. */
+async function keptHostKey(folder: string): Promise<Uint8Array> {
+  const file = `${folder}/host_key`;
+  try {
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+    return digestOf(await Deno.readTextFile(`${file}.pub`));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw new SshStateError(`${file}.pub`, error);
+  }
+  const key = newHostKey();
+  await write(file, key.privateKey);
+  await write(`${file}.pub`, `${key.publicKey}\n`);
+  return key.digest;
+}
+
+async function writeUsers(folder: string, secrets: readonly Uint8Array[]): Promise<void> {
+  const lines = secrets.map((secret) => `${userKeyOf(secret).publicKey}\n`);
+  await write(`${folder}/authorized_keys`, lines.join(""));
+}
+
+async function write(file: string, text: string): Promise<void> {
+  try {
+    await writeFileAtomically(file, text, { mode: 0o600 });
+  } catch (error) {
+    throw error instanceof UserError ? error : new SshStateError(file, error);
+  }
+}
+
+/** Why sshd ended instead of listening. */
+function sshdError(address: string, said: string, code: number): Error {
+  const bind = /Bind to port .*: (.+)\./.exec(said);
+  if (bind !== null) {
+    const codes: Record<string, string> = {
+      "Address already in use": "EADDRINUSE",
+      "Permission denied": "EACCES",
+      "Cannot assign requested address": "EADDRNOTAVAIL",
+    };
+    const cause = Object.assign(new Error(bind[1]), { code: codes[bind[1]!] });
+    return new ListenError(address, "--listen", cause);
+  }
+  const last = said.trim().split("\n").pop();
+  return new ProgramError("sshd", last || `it ended with ${code}`);
+}
