@@ -18,6 +18,7 @@ import {
   startBuiltInDecoy,
   startClient,
   startServer,
+  TmClient,
   TmServer,
   WrongSecret,
 } from "../../transports/mimic/mod.ts";
@@ -428,4 +429,31 @@ Deno.test("line: what is written is read, and a wrong one says where", () => {
       (error: Error) => error instanceof LineError && message.test(error.message),
     );
   }
+});
+
+Deno.test("tunnel: streams fail when the server stays out of reach, none waits for ever", async () => {
+  const state = await Deno.makeTempDir();
+  const echo = echoServer();
+  const running = await server(state);
+  const { cert, secret, address } = parseLine(running.line);
+  const notes: string[] = [];
+  const client = new TmClient({
+    server: running.line,
+    secret,
+    connect: () => connectTls({ hostname: address.host, port: address.port, pin: cert }),
+    model: FAST_MODEL,
+    seed: crypto.getRandomValues(new Uint8Array(32)),
+    keepTunnels: 100,
+    onNote: (text) => notes.push(text),
+  });
+  client.start();
+  await client.ready;
+  const stream = client.open({ host: "127.0.0.1", port: echo.port });
+  await stream.opened;
+  await running.close();
+  await assert.rejects(stream.closed, /out of reach for too long/);
+  assert.ok(notes.some((text) => /refused/.test(text)), notes.join("\n"));
+  await client.stop(0);
+  await echo.close();
+  await Deno.remove(state, { recursive: true });
 });

@@ -84,6 +84,10 @@ export interface TmClientOptions {
   readonly clock?: Clock;
   /** Failed attempts in a row at the start before giving up; 5 if absent. Later there is no limit. */
   readonly attempts?: number;
+  /** Milliseconds that a server keeps a tunnel without connections; ten minutes if absent. */
+  readonly keepTunnels?: number;
+  /** Where the engine counts, perhaps together with others; anew for each tunnel if absent. */
+  readonly stats?: EngineStats;
   /** Told of everything done on the wire. */
   readonly onWire?: (event: WireEvent) => void;
   /** Told in words of what goes wrong and is tried again. */
@@ -117,6 +121,8 @@ export class TmClient {
   /** Connections in a row that ended without the server's proof. */
   #unproven = 0;
   #everProven = false;
+  /** Since when the server has not been reached, if no connection is open. */
+  #outOfReach: number | undefined;
   #helloPending = false;
   #isReady = false;
   #stopped = false;
@@ -173,7 +179,7 @@ export class TmClient {
   }
 
   #newEngine(): Opener {
-    const { form, master, model, onWire, plans, schedule, seed, sessions } = this.#options;
+    const { form, master, model, onWire, plans, schedule, seed, sessions, stats } = this.#options;
     const tunnel = this.#tunnel;
     const generation = this.#generation++;
     return new Opener({
@@ -194,6 +200,7 @@ export class TmClient {
       ...(form === undefined ? {} : { form }),
       ...(schedule === undefined ? {} : { schedule }),
       sessions: Math.min(MAX_SESSIONS, sessions ?? 1),
+      ...(stats === undefined ? {} : { stats }),
       ...(onWire === undefined ? {} : { onWire }),
       onReady: () => {
         this.#isReady = true;
@@ -248,6 +255,7 @@ export class TmClient {
         if (isAnswer(seen, proof.answer)) {
           this.#unproven = 0;
           this.#everProven = true;
+          this.#outOfReach = undefined;
           proven();
           return true;
         }
@@ -286,8 +294,18 @@ export class TmClient {
         this.#later(() => this.#fail(new Unreachable(failures, error)));
         return;
       }
+      this.#onOutOfReach();
     } else if (this.#resumeKey !== undefined) this.#onUnproven();
     this.#options.onNote?.(`${why}: trying again in ${(pause / 1000).toFixed(1)} s`);
+  }
+
+  /** A server out of reach gives the tunnel up in time: streams are not left waiting for what cannot come. */
+  #onOutOfReach(): void {
+    const now = this.#clock.now();
+    this.#outOfReach = this.#engine.open > 0 ? undefined : this.#outOfReach ?? now;
+    if (this.#resumeKey === undefined || this.#outOfReach === undefined) return;
+    if (now - this.#outOfReach < (this.#options.keepTunnels ?? 600_000)) return;
+    this.#later(() => this.#renew("the server is out of reach for too long: the tunnel is lost"));
   }
 
   /** Gives the tunnel up and begins another. */
