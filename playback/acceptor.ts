@@ -138,14 +138,10 @@ export class Acceptor extends Engine {
       return this.refuse(live, ENGINE_ERROR.format, "a connection without a set-up");
     }
     const { minimum } = this.#setup;
-    if (this.sender !== undefined) {
-      const ahead = this.sender.take(live.session, live.serial, kind);
-      this.sender.opened(live.session, live.serial);
-      if (ahead?.plan === undefined || ahead.sent < ahead.bytes.length) {
-        return this.refuse(live, ENGINE_ERROR.format, "a connection whose plan was not sent");
-      }
-      return this.follow(live, ahead.plan);
-    }
+    // What was sent ahead, or, should the opener have it from a message before, the same drawn again.
+    const ahead = this.sender?.take(live.session, live.serial, kind);
+    this.sender?.opened(live.session, live.serial);
+    if (ahead?.plan !== undefined) return this.follow(live, ahead.plan);
     const lead = this.#own ?? this.#theirs;
     if (lead !== undefined) return this.#draw(live, lead, kind, minimum, live.script.grid);
     const decoder = this.store.claim(live.session, live.serial, kind, this.#setup.sessions);

@@ -455,6 +455,7 @@ export class Opener extends Engine {
     const { session, serial } = request;
     const said = this.#planOfMaster(request, grid, prefix);
     if (said !== undefined) return said;
+    if (this.#master === "server") this.stats.unled++;
     const kind = this.#theirs === "store" || !this.#ready ? 0 : request.kind;
     const named: EngineFrame[] = kind > 0 ? [{ type: ENGINE.kind, body: packNumbers([kind]) }] : [];
     if (this.#ready && this.#master === "client") {

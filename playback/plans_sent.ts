@@ -91,6 +91,8 @@ export class PlanSender {
   readonly #plans = new Map<string, PlanAhead>();
   /** By slot: the connection after the last one that was opened. */
   readonly #next = new Map<number, { session: number; serial: number }>();
+  /** Slots of which all that goes ahead has been sent. */
+  readonly #through = new Set<number>();
 
   /**
    * Sends the plans of `lead`, whose connections' first messages have at least `minimum` payload bytes. The times
@@ -106,6 +108,7 @@ export class PlanSender {
   opened(session: number, serial: number): void {
     const slot = session % this.#lead.openings.stride;
     const next = this.#next.get(slot);
+    this.#through.delete(slot);
     if (next !== undefined && next.session > session) return;
     const known = next?.session === session ? next.serial : 0;
     this.#next.set(slot, { session, serial: Math.max(known, serial + 1) });
@@ -135,6 +138,7 @@ export class PlanSender {
   /** A connection has broken: what was on its way may be lost. */
   lost(): void {
     for (const plan of this.#plans.values()) if (!plan.acked) plan.sent = 0;
+    this.#through.clear();
   }
 
   /**
@@ -153,8 +157,10 @@ export class PlanSender {
     let draws = DRAWS;
     for (let turn = 0; turn < openings.stride; turn++) {
       const slot = (own + turn) % openings.stride;
+      if (this.#through.has(slot)) continue;
       let { session, serial } = this.#next.get(slot) ?? { session: slot, serial: 0 };
       for (let count = 0; count < AHEAD; count++) {
+        let end = false;
         for (let kind = 0; kind < (kinds?.names.length ?? 1); kind++) {
           const name = nameOf(session, serial, kind);
           let ahead = this.#plans.get(name);
@@ -175,13 +181,13 @@ export class PlanSender {
             ahead.sent += body;
             left -= frame.length + frameOverhead(frame.length);
           }
-          if (ahead.plan === undefined) break;
+          end = ahead.plan === undefined;
+          if (end) break;
         }
-        if (openings.opening(session, serial) === "end") {
-          session += openings.stride;
-          serial = 0;
-        } else serial++;
+        session += end ? openings.stride : 0;
+        serial = end ? 0 : serial + 1;
       }
+      this.#through.add(slot);
     }
   }
 

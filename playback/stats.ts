@@ -18,6 +18,8 @@ export class EngineStats {
   enlarged = 0;
   /** Connections that sent their plan in their own messages. */
   inline = 0;
+  /** Connections that an end which is not master drew itself: the first, and where the master was not heard. */
+  unled = 0;
   /** Connections that waited: for the slave's first answer, the limit of open ones, or after failed dials. */
   delayed = 0;
   /** Records written. */

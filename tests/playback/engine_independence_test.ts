@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
-import type { PlanForm } from "../../playback/engine_frames.ts";
 import { ConstantRate } from "../../models/constant_rate.ts";
-import { makeWorld, saturate, TestModel, type World, type WorldOptions } from "./engine_world.ts";
+import {
+  makeWorld,
+  saturate,
+  STRICT_ROLES,
+  TestModel,
+  type World,
+  type WorldOptions,
+} from "./engine_world.ts";
 
 /** Plays for `minutes` with nothing to carry, and with more than fits both ways. */
 function idleAndBusy(
@@ -59,20 +65,22 @@ const MODELS: Record<string, WorldOptions> = {
   "several sessions": { opener: { sessions: 5 } },
 };
 
-for (const form of ["derived", "embedded"] as PlanForm[]) {
+for (const { form, lead } of STRICT_ROLES) {
   for (const [name, options] of Object.entries(MODELS)) {
-    Deno.test(`strict, ${form}, ${name}: idle and busy look alike`, () => {
+    Deno.test(`strict, ${lead} leads, ${form}, ${name}: idle and busy look alike`, () => {
       const [idle, busy] = idleAndBusy({
         ...options,
+        lead,
         opener: { form, ...options.opener },
       }, 3);
       assertSameWire(idle, busy);
-      assert.equal(busy.opener.form, form);
+      assert.deepEqual([busy.opener.form, busy.opener.master], [form, lead]);
     });
   }
 
-  Deno.test(`strict, ${form}: idle and busy look alike while connections break`, () => {
-    const [idle, busy] = idleAndBusy({ opener: { form, sessions: 3 } }, 3, ({ clock, network }) => {
+  Deno.test(`strict, ${lead} leads, ${form}: idle and busy look alike while connections break`, () => {
+    const options = { lead, opener: { form, sessions: 3 } };
+    const [idle, busy] = idleAndBusy(options, 3, ({ clock, network }) => {
       const breakOne = () => {
         const open = network.open();
         if (open.length > 0) network.kill(open[open.length >> 1]!, 7);

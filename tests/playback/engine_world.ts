@@ -10,6 +10,7 @@ import type {
   SessionPlan,
 } from "../../models/cover_model.ts";
 import { type Random, SeededRandom, substream } from "../../models/random.ts";
+import type { PlanForm, Scheduling } from "../../playback/engine_frames.ts";
 import { Opener, type OpenerOptions } from "../../playback/opener.ts";
 import { Acceptor, type AcceptorOptions } from "../../playback/acceptor.ts";
 import type { TunnelStream } from "../../playback/stream.ts";
@@ -102,6 +103,17 @@ export class TestModel implements CoverModel {
     };
   }
 }
+
+/** Who may be master, how plans reach the other end, and who decides when episodes start. */
+export const ROLES: readonly { lead: End; form: PlanForm; schedule: Scheduling }[] =
+  (["client", "server"] as const).flatMap((lead) =>
+    (["derived", "embedded"] as const).flatMap((form) =>
+      (["strict", "demand", "adaptive"] as const).map((schedule) => ({ lead, form, schedule }))
+    )
+  );
+
+/** Those of them that never look at demand. */
+export const STRICT_ROLES: typeof ROLES = ROLES.filter(({ schedule }) => schedule === "strict");
 
 /** Two ends over a virtual network. */
 export interface World {
