@@ -198,7 +198,7 @@ Deno.test("mimic under tor: options that cannot be used are told in one line", a
       ["mimic:nosuch=1", /"nosuch" is unknown/],
       ["mimic:cert=/tmp/x.pem", /cert= and key= go together/],
       ["mimic:cert=/nonexistent/c;mimic:key=/nonexistent/k", /c: cannot be read/],
-      ["mimic:schedule=later", /schedule= is strict or demand/],
+      ["mimic:schedule=later", /schedule= is one of strict, /],
       ["mimic:sessions=99", /sessions= is not a number from 1 to 16/],
       ["mimic:decoy=here", /decoy=.*expected HOST:PORT/],
       ["mimic:model=nosuch", /no such model/],
