@@ -88,8 +88,6 @@ export interface TmClientOptions {
   readonly keepTunnels?: number;
   /** Where the engine counts, perhaps together with others; anew for each tunnel if absent. */
   readonly stats?: EngineStats;
-  /** Where the engine counts, perhaps together with others; anew for each tunnel if absent. */
-  readonly stats?: EngineStats;
   /** Told of everything done on the wire. */
   readonly onWire?: (event: WireEvent) => void;
   /** Told in words of what goes wrong and is tried again. */
@@ -202,7 +200,6 @@ export class TmClient {
       ...(form === undefined ? {} : { form }),
       ...(schedule === undefined ? {} : { schedule }),
       sessions: Math.min(MAX_SESSIONS, sessions ?? 1),
-      ...(stats === undefined ? {} : { stats }),
       ...(stats === undefined ? {} : { stats }),
       ...(onWire === undefined ? {} : { onWire }),
       onReady: () => {
