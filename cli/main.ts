@@ -17,6 +17,10 @@ const COMMANDS: Commands = {
     summary: "record an interface to files, by tcpdump",
     load: () => import("./capture.ts"),
   },
+  "classify": {
+    summary: "name the applications of flows, from captures and live, or say how well",
+    load: () => import("./classify.ts"),
+  },
   "demo": {
     summary: "carry data under cover of every model, attack the recordings, write a report",
     load: () => import("./demo.ts"),
@@ -40,6 +44,10 @@ const COMMANDS: Commands = {
   "test:captures": {
     summary: "read a folder of foreign captures and say how it went",
     load: () => import("./test_captures.ts"),
+  },
+  "train": {
+    summary: "learn to name the applications of flows",
+    load: () => import("./train.ts"),
   },
 };
 

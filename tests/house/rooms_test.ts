@@ -25,6 +25,8 @@ const ROOMS: Record<string, { imports: string[]; types?: string[] }> = {
   "plugins": { imports: ["base", "plugins/attacks", "plugins/host"] },
   "plugins/host": { imports: ["base"], types: ["plugins"] },
   "plugins/attacks": { imports: ["base", "capture", "plugins"] },
+  // Splits, metrics and the attacks' learners are shared with the laboratory of attacks.
+  "classifier": { imports: ["base", "capture", "evaluation", "plugins/attacks"] },
   "evaluation": {
     imports: [
       "base",

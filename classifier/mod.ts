@@ -1,0 +1,16 @@
+/**
+ * The traffic classifier: flows of known applications become a model that names those of others.
+ *
+ * @module
+ */
+export * from "./explain.ts";
+export * from "./flow_data.ts";
+export * from "./judgement.ts";
+export * from "./kind.ts";
+export * from "./kinds.ts";
+export * from "./learning_curve.ts";
+export * from "./live.ts";
+export * from "./model.ts";
+export * from "./model_file.ts";
+export * from "./rounds.ts";
+export * from "./trial.ts";
