@@ -21,6 +21,8 @@ export const SSH_GRID: SizeGrid = {
 
 /** Milliseconds from bytes on the wire to an answer on the wire, ssh's and sshd's part included. */
 const REACTION = 0.5;
+/** Milliseconds between two writes, so that the program reads the first before the second is there. */
+const SPACING = 1;
 /** Milliseconds without progress that the peer gets to read what is queued when we close. */
 const LINGER = 30_000;
 /**
@@ -69,6 +71,7 @@ export class SshConnection implements CarrierConnection {
   #writing = false;
   #queued = 0;
   #unanswered = 0;
+  #spacedUntil = 0;
   #closing: "fin" | "rst" | undefined;
   #ended: CloseReason | undefined;
   #reported = false;
@@ -156,10 +159,23 @@ export class SshConnection implements CarrierConnection {
       else this.#listener?.onDrain?.();
       return;
     }
-    const payload = this.#outbox[this.#next++]!;
     this.#writing = true;
+    const early = this.#spacedUntil - performance.now();
+    if (early > 0) setTimeout(() => this.#writeNext(), early);
+    else this.#writeNext();
+  }
+
+  #writeNext(): void {
+    // A close may have emptied the outbox meanwhile.
+    const payload = this.#outbox[this.#next++];
+    if (payload === undefined) {
+      this.#writing = false;
+      return;
+    }
     this.#socket.write(payload, () => {
       this.#writing = false;
+      // As much as the program reads at a time is never joined with what follows.
+      if (payload.length < SSH_GRID.maxPayload) this.#spacedUntil = performance.now() + SPACING;
       this.#queued = Math.max(0, this.#queued - payload.length);
       if (this.#closing === "fin") this.#armLinger();
       this.#pump();

@@ -1,15 +1,15 @@
 import { UserError } from "../../base/mod.ts";
 
-/** Where each program is looked for, by its package in Debian. */
-const PLACES = {
-  ssh: { package: "openssh-client", paths: ["/usr/bin/ssh", "/usr/local/bin/ssh"] },
-  sshd: { package: "openssh-server", paths: ["/usr/sbin/sshd", "/usr/local/sbin/sshd"] },
+/** Where each program is, and its package in Debian. */
+const PROGRAMS = {
+  ssh: { path: "/usr/bin/ssh", debian: "openssh-client" },
+  sshd: { path: "/usr/sbin/sshd", debian: "openssh-server" },
 };
 
 /** A program of OpenSSH that cannot be started. */
 export class ProgramError extends UserError {
   /** `program` is its name. */
-  constructor(readonly program: keyof typeof PLACES, why: string, cause?: unknown) {
+  constructor(readonly program: keyof typeof PROGRAMS, why: string, cause?: unknown) {
     super(`the carrier ssh needs OpenSSH's ${program}: ${why}`, { cause });
   }
 }
@@ -23,30 +23,29 @@ const ENV = { PATH: "/usr/bin:/bin", LANG: "C" };
  * @throws {ProgramError} if it is not installed, or starting it is not allowed.
  */
 export function startProgram(
-  program: keyof typeof PLACES,
+  program: keyof typeof PROGRAMS,
   args: readonly string[],
   stdio: Pick<Deno.CommandOptions, "stdin" | "stdout">,
 ): Deno.ChildProcess {
-  const { package: debian, paths } = PLACES[program];
-  for (const path of paths) {
-    try {
-      return new Deno.Command(path, {
-        args: [...args],
-        clearEnv: true,
-        env: ENV,
-        cwd: "/",
-        stderr: "piped",
-        ...stdio,
-      }).spawn();
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) continue;
-      if (error instanceof Deno.errors.NotCapable) {
-        throw new ProgramError(program, `allow it by --allow-run=${path}`, error);
-      }
-      throw new ProgramError(program, (error as Error).message, error);
+  const { debian, path } = PROGRAMS[program];
+  try {
+    return new Deno.Command(path, {
+      args: [...args],
+      clearEnv: true,
+      env: ENV,
+      cwd: "/",
+      stderr: "piped",
+      ...stdio,
+    }).spawn();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      throw new ProgramError(program, `there is no ${path}: install ${debian}`, error);
     }
+    if (error instanceof Deno.errors.NotCapable) {
+      throw new ProgramError(program, `allow it by --allow-run=${path}`, error);
+    }
+    throw new ProgramError(program, (error as Error).message, error);
   }
-  throw new ProgramError(program, `it is not at ${paths.join(" or ")}: install ${debian}`);
 }
 
 /** Ends a program; one that has ended already is none of ours any more. */
