@@ -15,6 +15,8 @@ import { load } from "./support/processor.ts";
 /** Every benchmark: a new one is one line here. */
 const BENCHMARKS: ReadonlyMap<string, () => Promise<{ readonly benchmark: Benchmark }>> = new Map([
   ["bulk", () => import("./bulk.ts")],
+  ["capacity", () => import("./capacity.ts")],
+  ["lateness", () => import("./lateness.ts")],
 ]);
 
 interface Options {

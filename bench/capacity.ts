@@ -1,0 +1,103 @@
+/**
+ * How many tunnels a core plays in time. Tunnels of the model `https` are added until the 99th percentile of
+ * lateness, at either end, passes 10 ms; each end is a process, so each has a core of the machine's two at most.
+ * Then memory a tunnel, and the processor time that a megabyte of user data costs.
+ *
+ * @module
+ */
+import { sleep } from "../lab/process.ts";
+import type { Benchmark, BenchmarkOptions } from "./benchmark.ts";
+import { EndProcess } from "./support/ends.ts";
+import { processorSeconds } from "./support/processor.ts";
+
+/** The benchmark. */
+export const benchmark: Benchmark = { about: "tunnels a core plays in time", run };
+
+const LIMIT = 10;
+
+interface Step {
+  readonly tunnels: number;
+  readonly client: number;
+  readonly server: number;
+  readonly median: number;
+  readonly processor: readonly number[];
+  readonly resident: readonly number[];
+  readonly wire: number;
+}
+
+async function run({ note, quick, seed }: BenchmarkOptions) {
+  const seconds = quick ? 5 : 20;
+  const most = quick ? 32 : 2048;
+  const { end: server, line } = await EndProcess.server(["https"]);
+  await using _server = server;
+  await using client = await EndProcess.client(line, seed);
+  const pids = [server.pid, client.pid];
+  const empty = [await server.stats(), await client.stats()];
+  const steps: Step[] = [];
+  for (let tunnels = 0; tunnels < most;) {
+    const more = Math.max(8, Math.floor(tunnels / 2));
+    note(`${tunnels + more} tunnels`);
+    // New ones come a few at a time: so many first handshakes at once are no steady state.
+    for (let left = more; left > 0; left -= 8) await client.add(Math.min(8, left));
+    tunnels += more;
+    await sleep(3000);
+    const at = [await server.stats(), await client.stats()];
+    const before = await processorSeconds(pids);
+    await sleep(seconds * 1000);
+    const after = await processorSeconds(pids);
+    const [peer, own] = [await server.stats(), await client.stats()];
+    steps.push({
+      tunnels,
+      client: own.lateness.p99,
+      server: peer.lateness.p99,
+      median: Math.max(own.lateness.median, peer.lateness.median),
+      processor: after.map((value, i) => (value - before[i]!) / seconds),
+      resident: [peer.resident, own.resident],
+      wire: (peer.wire + own.wire - at[0]!.wire - at[1]!.wire) / seconds,
+    });
+    if (Math.max(own.lateness.p99, peer.lateness.p99) > LIMIT) break;
+  }
+  const held = steps.filter((step) => Math.max(step.client, step.server) <= LIMIT).at(-1);
+  const largest = steps.at(-1)!;
+  const memory = largest.resident.map((bytes, i) =>
+    (bytes - empty[i]!.resident) / largest.tunnels / 1024
+  );
+  return {
+    tables: [{
+      title:
+        `Idle tunnels of the model https, client's and server's end each in one process; ${seconds} s a step`,
+      head: [
+        "tunnels",
+        "p99 client ms",
+        "p99 server ms",
+        "median ms",
+        "core client",
+        "core server",
+        "MB client",
+        "MB server",
+        "wire MB/s",
+      ],
+      rows: steps.map((step) => [
+        String(step.tunnels),
+        step.client.toFixed(2),
+        step.server.toFixed(2),
+        step.median.toFixed(3),
+        `${(100 * step.processor[1]!).toFixed(0)} %`,
+        `${(100 * step.processor[0]!).toFixed(0)} %`,
+        (step.resident[1]! / 1e6).toFixed(0),
+        (step.resident[0]! / 1e6).toFixed(0),
+        (step.wire / 1e6).toFixed(2),
+      ]),
+    }],
+    notes: [
+      held === undefined
+        ? `Not even ${steps[0]!.tunnels} tunnels stayed under ${LIMIT} ms at the 99th percentile.`
+        : `${held.tunnels} tunnels a core stayed under ${LIMIT} ms at the 99th percentile` +
+          (held === largest ? " (more were not tried)." : `; ${largest.tunnels} did not.`),
+      `Memory a tunnel, from the last step: client ${memory[1]!.toFixed(0)} KiB, server ${
+        memory[0]!.toFixed(0)
+      } KiB.`,
+    ],
+    data: { steps, empty, memory },
+  };
+}
