@@ -246,7 +246,8 @@ export class FlowTable {
       const meta = words[at + META]!;
       if ((flags & TCP_SYN) !== 0 && (meta & SYN_SEEN) === 0) {
         // A SYN comes from the source, the answer to it from the destination.
-        const sourceB = ((flags & TCP_ACK) === 0) === fromB;
+        const toItself = order === 0 && sourcePort === destinationPort;
+        const sourceB = ((flags & TCP_ACK) === 0) === fromB && !toItself;
         words[at + META] = (sourceB ? meta | SOURCE_B : meta & ~SOURCE_B) | SYN_SEEN;
       }
       if (this.#splitReused && (meta & BASE_KNOWN << side) === 0) {
