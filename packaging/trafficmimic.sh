@@ -57,7 +57,13 @@ narrow() {
   set +f
   # Compiled code is kept beside the keys: the next start takes half as long.
   case ${TOR_PT_STATE_LOCATION-} in
-    /*) mkdir -p -m 700 -- "$write" 2> /dev/null && cache=$folder/compiled || cache=/dev/null ;;
+    /*)
+      if mkdir -p -m 700 -- "$write" 2> /dev/null; then
+        cache=$folder/compiled
+        # What is needed for a moment only is made there, too.
+        TMPDIR=$folder && export TMPDIR
+      fi
+      ;;
   esac
 }
 

@@ -16,14 +16,17 @@ async function started(env: Record<string, string>, ...args: string[]) {
     `${folder}/bin/trafficmimic`,
     text.replace("@CASES@", () => launcherCases({ pt: tasks.pt })),
   );
-  await Deno.writeTextFile(`${lib}/deno`, '#!/bin/sh\nprintf "%s\\n" "$DENO_DIR" "$@"\n');
+  await Deno.writeTextFile(
+    `${lib}/deno`,
+    '#!/bin/sh\nprintf "%s\\n" "$DENO_DIR" "${TMPDIR-}" "$@"\n',
+  );
   await Deno.chmod(`${lib}/deno`, 0o755);
   const { code, stdout, stderr } = await new Deno.Command("sh", {
     args: [`${folder}/bin/trafficmimic`, "pt", ...args],
     clearEnv: true,
     env: { PATH: "/usr/bin:/bin", ...env },
   }).output();
-  const [cache, ...words] = new TextDecoder().decode(stdout).trimEnd().split("\n");
+  const [cache, temporary, ...words] = new TextDecoder().decode(stdout).trimEnd().split("\n");
   await Deno.remove(folder, { recursive: true });
   assert.deepEqual([code, new TextDecoder().decode(stderr)], [0, ""]);
   const flag = (name: string) =>
@@ -31,6 +34,7 @@ async function started(env: Record<string, string>, ...args: string[]) {
       .map((word) => word.replaceAll(lib, "LIB"));
   return {
     cache,
+    temporary,
     read: flag("read"),
     write: flag("write"),
     net: flag("net"),
@@ -41,7 +45,7 @@ async function started(env: Record<string, string>, ...args: string[]) {
 Deno.test("launcher: a client under tor writes to its state folder only", async () => {
   const folder = await Deno.makeTempDir();
   const state = `${folder}/a b/pt_state/`;
-  const { cache, read, write, net, end } = await started(
+  const { cache, temporary, read, write, net, end } = await started(
     { TOR_PT_STATE_LOCATION: state, TOR_PT_CLIENT_TRANSPORTS: "mimic" },
     ...["--model", "/m/one.json", "--unsafe-logging", "--model=/m/two.json"],
   );
@@ -54,6 +58,7 @@ Deno.test("launcher: a client under tor writes to its state folder only", async 
     ...["pt", "--model", "/m/one.json", "--unsafe-logging", "--model=/m/two.json"],
   ]);
   assert.equal(cache, `${folder}/a b/pt_state/compiled`);
+  assert.equal(temporary, `${folder}/a b/pt_state`);
   assert.equal((await Deno.stat(state)).mode! & 0o777, 0o700);
   await Deno.remove(folder, { recursive: true });
 });

@@ -22,7 +22,8 @@ class Transport implements AsyncDisposable {
     this.#child = new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "--no-prompt", "--no-check", "--quiet", "--allow-net", "--allow-read"],
-        "--allow-write",
+        // Nowhere else may be written.
+        `--allow-write=${env.TOR_PT_STATE_LOCATION}`,
         `--allow-env=${["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", ...PT_VARIABLES].join(",")}`,
         ...[MAIN, "pt", ...args],
       ],

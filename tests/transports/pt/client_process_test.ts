@@ -43,6 +43,46 @@ Deno.test("unknown transports alone: no error, and an empty list", async () => {
   assert.equal(lines.filter((line) => line.startsWith("CMETHOD-ERROR")).length, 0);
 });
 
+/** A text in quotes as tor reads it (`unescape_string`); undefined if tor rejects the line. */
+function asTorReads(quoted: string): string | undefined {
+  const body = /^"((?:[^"\\]|\\.)*)"$/s.exec(quoted)?.[1];
+  if (body === undefined) return undefined;
+  const bytes: number[] = [];
+  const special: Record<string, number> = { n: 10, r: 13, t: 9, '"': 34, "'": 39, "\\": 92 };
+  for (let at = 0; at < body.length; at++) {
+    let byte = body.charCodeAt(at);
+    if (body[at] === "\\") {
+      const octal = /^[0-7]{1,3}/.exec(body.slice(at + 1))?.[0];
+      const hex = /^x([0-9a-fA-F]{2})/.exec(body.slice(at + 1))?.[1];
+      byte = octal !== undefined
+        ? parseInt(octal, 8)
+        : hex !== undefined
+        ? parseInt(hex, 16)
+        : special[body[at + 1]!] ?? 0;
+      at += octal?.length ?? (hex === undefined ? 1 : 3);
+    }
+    if (byte === 0 || byte > 255) return undefined;
+    bytes.push(byte);
+  }
+  return new TextDecoder().decode(Uint8Array.from(bytes));
+}
+
+Deno.test("logs and statuses are plain ASCII that tor reads back, whatever is in them", async () => {
+  await using process = await PtProcess.start({ ...CLIENT, TOR_PT_CLIENT_TRANSPORTS: "loud" });
+  const lines = await process.until(/DONE/);
+  for (const line of lines) assert.match(line, /^[\x20-\x7e]*$/);
+  // What tor cannot take, a NUL, stands as U+FFFD.
+  const meant = 'a "b" \\ c\nd\re\tf \u00e9\u20ac \u0001\u007f g\ufffdh';
+  for (const [at, severity] of ["error", "warning", "notice", "info", "debug"].entries()) {
+    const [, told, message] = /^LOG SEVERITY=(\w+) MESSAGE=(".*")$/.exec(lines[1 + at]!)!;
+    assert.equal(told, severity);
+    assert.equal(asTorReads(message!), meant);
+  }
+  const [, text] = /^STATUS TRANSPORT=loud ADDRESS="a=b" TEXT=(".*") EMPTY=""$/.exec(lines[6]!)!;
+  assert.equal(asTorReads(text!), meant);
+  assert.match(lines[7]!, /^CMETHOD loud socks5 /);
+});
+
 Deno.test("a client carries bytes with arguments, over IPv4 and IPv6, split as RFC 1929 splits them", async () => {
   const started = await client("rot");
   await using _process = started.process;

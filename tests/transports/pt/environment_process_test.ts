@@ -84,23 +84,52 @@ for (let at = 0; at < WRONG.length; at += 3) {
   });
 }
 
-Deno.test("a proxy that cannot be used ends the client at once, with the reason in the log too", async () => {
-  for (
-    const url of [
-      "socks5://localhost:1080",
+const SECRET = "hush";
+
+for (
+  const [what, urls] of Object.entries({
+    "of another kind": [
+      "socks4://127.0.0.1:1",
+      "https://127.0.0.1:1",
+      "127.0.0.1:1",
+      "://127.0.0.1:1",
+    ],
+    "with a host name": ["socks5://localhost:1080", "http://proxy.example:80", "http://[proxy]:80"],
+    "with more than an address": [
       "http://127.0.0.1:80/",
       "http://127.0.0.1:80?q",
       "http://127.0.0.1:80#f",
-    ]
-  ) {
-    const { lines, code } = await outcome({ ...CLIENT, TOR_PT_PROXY: url });
-    assert.equal(lines[0], "VERSION 1");
-    assert.match(lines[1]!, /^LOG SEVERITY=error MESSAGE="TOR_PT_PROXY: /);
-    assert.match(lines[2]!, /^PROXY-ERROR /);
-    assert.equal(lines.length, 3);
-    assert.equal(code, 1);
-  }
-});
+      "socks5://127.0.0.1:80/x",
+    ],
+    "without a usable port": [
+      "http://127.0.0.1",
+      "http://127.0.0.1:0",
+      "http://127.0.0.1:65536",
+      "http://::1:80",
+    ],
+    "with credentials that it does not take": [
+      `socks4a://joe:${SECRET}@127.0.0.1:1`,
+      "socks5://joe@127.0.0.1:1",
+      `socks5://:${SECRET}@127.0.0.1:1`,
+      "socks5://joe:@127.0.0.1:1",
+      `socks5://joe:${SECRET.repeat(64)}@127.0.0.1:1`,
+      `socks5://${"j".repeat(256)}:${SECRET}@127.0.0.1:1`,
+      `http://joe:${SECRET}%00@127.0.0.1:1`,
+    ],
+  })
+) {
+  Deno.test(`a proxy ${what} ends the client at once, with the reason in the log too`, async () => {
+    await Promise.all(urls.map(async (url) => {
+      const { lines, code } = await outcome({ ...CLIENT, TOR_PT_PROXY: url });
+      assert.equal(lines[0], "VERSION 1");
+      assert.match(lines[1]!, /^LOG SEVERITY=error MESSAGE="TOR_PT_PROXY: /);
+      assert.match(lines[2]!, /^PROXY-ERROR [\x20-\x7e]+$/);
+      assert.equal(lines.length, 3, url);
+      assert.equal(code, 1);
+      assert.ok(!lines.join().includes(SECRET), lines.join());
+    }));
+  });
+}
 
 Deno.test("a version among others will do, and an empty proxy is none", async () => {
   await using process = await PtProcess.start({

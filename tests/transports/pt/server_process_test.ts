@@ -38,6 +38,48 @@ Deno.test("TOR_PT_SERVER_BINDADDR may be omitted: the server chooses", async () 
   assert.match(line, /^SMETHOD rot 0\.0\.0\.0:[1-9]\d* ARGS:/);
 });
 
+Deno.test("unknown transports alone: no error, and an empty list", async () => {
+  await using process = await PtProcess.start({
+    ...SERVER,
+    TOR_PT_SERVER_TRANSPORTS: "nosuch,toString,no-name",
+    TOR_PT_SERVER_BINDADDR: "nosuch-127.0.0.1:0",
+  });
+  const lines = await process.until(/DONE/);
+  assert.deepEqual([lines[0], lines.at(-1)], ["VERSION 1", "SMETHODS DONE"]);
+  assert.deepEqual(lines.filter((line) => line.startsWith("SMETHOD-ERROR")), []);
+});
+
+Deno.test("a transport is given its own options, unescaped, repeated keys in order", async () => {
+  await using process = await PtProcess.start({
+    ...SERVER,
+    TOR_PT_SERVER_TRANSPORTS: "told",
+    TOR_PT_SERVER_BINDADDR: "told-127.0.0.1:0",
+    TOR_PT_SERVER_TRANSPORT_OPTIONS:
+      "told:at=12\\:30;rot:by=1;told:path=a\\;b\\\\c;told:at=again;told:raw=x=y,z;told:none=",
+  });
+  const { line } = await process.method();
+  assert.match(line, / ARGS:at=12:30,at=again,path=a;b\\\\c,raw=x\\=y\\,z,none=$/);
+});
+
+Deno.test("at the first SIGINT a server listens no more, and the last connection ends it", async () => {
+  await using or = await serveTcp(echo);
+  await using process = await PtProcess.start({
+    ...SERVER,
+    TOR_PT_ORPORT: `127.0.0.1:${or.port}`,
+  });
+  const { host, port } = await process.method();
+  using wire = await Wire.open(host, port);
+  wire.send("before");
+  process.kill("SIGINT");
+  for (;;) {
+    const refused = await Wire.open(host, port).then((wire) => wire.socket.destroy(), String);
+    if (typeof refused === "string") break;
+  }
+  wire.send(" and after").socket.end();
+  assert.deepEqual(await wire.all(), bytesOf("before and after"));
+  assert.equal((await process.rest()).code, 0);
+});
+
 Deno.test("a port that is in use is an SMETHOD-ERROR", async () => {
   await using taken = await serveTcp(() => {});
   await using process = await PtProcess.start({

@@ -1,6 +1,6 @@
 /**
- * A transport to be driven from outside. `rot` turns each byte, `slow` starts late, `broken` cannot start,
- * `blank` has arguments that no bridge line can hold, `port0` tells an address that tor would not bear.
+ * A transport to be driven from outside. `rot` turns each byte, `loud` logs what is hard to write, `told` tells the
+ * options it was given, `slow` starts late, `broken` cannot start, `blank` has arguments that no bridge line can hold, `port0` tells an address that tor would not bear.
  */
 import {
   ArgumentError,
@@ -36,6 +36,16 @@ Deno.exit(
           connection.context.log("notice", "failing for 192.0.2.7:443 and [2001:db8::1]:9");
           return Promise.reject(new DialError("it is meant to", code));
         },
+        loud: {
+          start: (context) => {
+            const text = 'a "b" \\ c\nd\re\tf \u00e9\u20ac \u0001\u007f g\0h';
+            for (const severity of ["error", "warning", "notice", "info", "debug"] as const) {
+              context.log(severity, text);
+            }
+            context.status({ ADDRESS: "a=b", TEXT: text, EMPTY: "" });
+            return Promise.resolve(() => Promise.resolve());
+          },
+        },
         silent: () => Promise.resolve(),
         hang: ({ signal }) =>
           new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
@@ -54,6 +64,10 @@ Deno.exit(
           },
         },
         plain: async ({ socket, dialOrPort }) => await splice(socket, await dialOrPort()),
+        told: {
+          start: (context) =>
+            context.listen(() => Promise.resolve(), { args: Object.fromEntries(context.options) }),
+        },
         six: {
           start: (context) =>
             context.listen(async ({ socket, dialOrPort }) => {
