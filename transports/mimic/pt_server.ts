@@ -222,7 +222,11 @@ async function connectTor(
     throw new DestinationError(STREAM_CODES.forbidden, "the bridge ends");
   }
   try {
-    return await context.dialOrPort({ host: plainAddress(client.host), port: client.port });
+    // A carrier whose program holds the TCP connection does not tell us where it comes from.
+    const known = client.host === ""
+      ? undefined
+      : { host: plainAddress(client.host), port: client.port };
+    return await context.dialOrPort(known);
   } catch (error) {
     context.log("warning", `tor does not take a connection: ${reasonOf(error)}`);
     throw new DestinationError(socksReplyOf(error), reasonOf(error));
