@@ -648,6 +648,7 @@ export class Opener extends Engine {
       this.#theirs.openings.stride = setup.sessions;
     }
     this.#stride = setup.sessions;
+    this.#own.openings.stride = setup.sessions;
     this.#onReady();
   }
 

@@ -15,10 +15,10 @@ import { MOST_PAUSE, type Opening, type OpeningSource } from "./openings.ts";
 import { encodePlan, PlanDecoder, PlanFormatError } from "./plan_codec.ts";
 
 /** Connections of each slot whose plans are sent ahead. */
-const AHEAD = 6;
+const AHEAD = 8;
 
 /** Plans that are drawn for one record at most. */
-const DRAWS = 2;
+const DRAWS = 4;
 
 /** The most bytes of a plan in one frame. */
 const MAX_CHUNK = 8192;
@@ -142,53 +142,62 @@ export class PlanSender {
   }
 
   /**
-   * Puts as many frames as fit whole into `room` payload bytes of a record of `session`, by `send`. Throws
+   * Puts as many frames as fit whole into `bytes` payload bytes of a record of `session`, by `send`. Throws
    * BadPlanError.
    */
   fill(
     session: number,
     grid: SizeGrid,
-    room: number,
+    bytes: number,
     send: (type: number, body: Uint8Array) => void,
   ): void {
-    const { kinds, openings } = this.#lead;
-    const own = session % openings.stride;
-    let left = room;
-    let draws = DRAWS;
-    for (let turn = 0; turn < openings.stride; turn++) {
-      const slot = (own + turn) % openings.stride;
-      if (this.#through.has(slot)) continue;
-      let { session, serial } = this.#next.get(slot) ?? { session: slot, serial: 0 };
-      for (let count = 0; count < AHEAD; count++) {
-        let end = false;
-        for (let kind = 0; kind < (kinds?.names.length ?? 1); kind++) {
-          const name = nameOf(session, serial, kind);
-          let ahead = this.#plans.get(name);
-          if (ahead === undefined) {
-            if (draws-- === 0) return;
-            ahead = this.#draw(session, serial, kind, grid);
-            this.#plans.set(name, ahead);
-          }
-          while (ahead.sent < ahead.bytes.length) {
-            const head = packNumbers([session, serial, kind, ahead.sent]);
-            const missing = ahead.bytes.length - ahead.sent;
-            const body = Math.min(missing, largestBody(left) - head.length, MAX_CHUNK);
-            if (body <= 0) return;
-            const frame = new Uint8Array(head.length + body);
-            frame.set(head);
-            frame.set(ahead.bytes.subarray(ahead.sent, ahead.sent + body), head.length);
-            send(ENGINE.ahead, frame);
-            ahead.sent += body;
-            left -= frame.length + frameOverhead(frame.length);
-          }
-          end = ahead.plan === undefined;
-          if (end) break;
-        }
-        session += end ? openings.stride : 0;
-        serial = end ? 0 : serial + 1;
+    const { stride } = this.#lead.openings;
+    const turns = Array.from({ length: stride }, (_, turn) => (session + turn) % stride)
+      .filter((slot) => !this.#through.has(slot))
+      .map((slot) => ({ slot, next: this.#next.get(slot) ?? { session: slot, serial: 0 } }));
+    const room = { left: bytes, draws: DRAWS };
+    // What every slot needs next goes before what any needs later.
+    for (let count = 0; count < AHEAD; count++) {
+      for (const turn of turns) {
+        const next = this.#fillOne(turn.next, grid, room, send);
+        if (next === undefined) return;
+        turn.next = next;
       }
-      this.#through.add(slot);
     }
+    for (const { slot } of turns) this.#through.add(slot);
+  }
+
+  /** Sends what is missing of one connection, of every kind. Returns the next of its slot, if there was room for all. */
+  #fillOne(
+    { serial, session }: { readonly session: number; readonly serial: number },
+    grid: SizeGrid,
+    room: { left: number; draws: number },
+    send: (type: number, body: Uint8Array) => void,
+  ): { session: number; serial: number } | undefined {
+    const { kinds, openings } = this.#lead;
+    for (let kind = 0; kind < (kinds?.names.length ?? 1); kind++) {
+      const name = nameOf(session, serial, kind);
+      let ahead = this.#plans.get(name);
+      if (ahead === undefined) {
+        if (room.draws-- === 0) return undefined;
+        ahead = this.#draw(session, serial, kind, grid);
+        this.#plans.set(name, ahead);
+      }
+      while (ahead.sent < ahead.bytes.length) {
+        const head = packNumbers([session, serial, kind, ahead.sent]);
+        const missing = ahead.bytes.length - ahead.sent;
+        const body = Math.min(missing, largestBody(room.left) - head.length, MAX_CHUNK);
+        if (body <= 0) return undefined;
+        const frame = new Uint8Array(head.length + body);
+        frame.set(head);
+        frame.set(ahead.bytes.subarray(ahead.sent, ahead.sent + body), head.length);
+        send(ENGINE.ahead, frame);
+        ahead.sent += body;
+        room.left -= frame.length + frameOverhead(frame.length);
+      }
+      if (ahead.plan === undefined) return { session: session + openings.stride, serial: 0 };
+    }
+    return { session, serial: serial + 1 };
   }
 
   #draw(session: number, serial: number, kind: number, grid: SizeGrid): PlanAhead {

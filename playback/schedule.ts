@@ -66,6 +66,8 @@ export class Schedule {
   /** The next opening was not known when it was asked for. */
   #missed = false;
   #running = false;
+  /** A connection is being handed over: what follows it waits until that is done. */
+  #opening = false;
 
   /** Prepares a slot. */
   constructor(options: ScheduleOptions) {
@@ -126,7 +128,7 @@ export class Schedule {
   /** Waits for the next opening's time, if what it counts from has happened. */
   #arm(): void {
     const { clock, openings, stride, wanted } = this.#options;
-    while (this.#running && this.#pause === undefined) {
+    while (this.#running && !this.#opening && this.#pause === undefined) {
       let opening = openings.opening(this.#session, this.#serial);
       if (opening === "end" && this.#serial > 0) {
         this.#session += stride();
@@ -172,6 +174,7 @@ export class Schedule {
     };
     this.#before = before;
     this.#live++;
+    this.#opening = true;
     open({
       session: this.#session,
       serial: this.#serial++,
@@ -188,5 +191,6 @@ export class Schedule {
         if (this.#running && this.#options.wanted()) this.hurry(false);
       },
     });
+    this.#opening = false;
   }
 }
