@@ -1,10 +1,12 @@
 import { UsageError } from "../base/mod.ts";
 import type { ClassifierKind } from "./kind.ts";
+import { nearestNeighbours } from "./neighbours.ts";
 import { randomForest } from "./random_forest.ts";
 
 /** The kinds of classifier, by name. */
 export const CLASSIFIER_KINDS: Readonly<Record<string, ClassifierKind>> = {
   "random-forest": randomForest,
+  "knn": nearestNeighbours,
 };
 
 /**

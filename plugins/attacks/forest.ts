@@ -1,6 +1,6 @@
-import { binOf, binRows, type Edges, joinEdges } from "./forest_bins.ts";
+import { binRows, type Edges, joinEdges } from "./forest_bins.ts";
 import type { GrowOptions, Tree } from "./forest_grow.ts";
-import { addVotes, layOut, type Nodes, votesToShares, walk } from "./forest_nodes.ts";
+import { addVotes, layOut, type Nodes, votesToShares } from "./forest_nodes.ts";
 import { binnedRows, fillTable, tableMemory } from "./forest_table.ts";
 import { growTrees, type SomeTrees } from "./forest_trees.ts";
 import type { Rows } from "./scaler.ts";
@@ -61,13 +61,11 @@ export class RandomForest {
   /** What it is made of. */
   readonly parts: ForestParts;
   readonly #nodes: Nodes;
-  readonly #bins: Uint8Array;
 
   /** A forest of these parts. */
   constructor(parts: ForestParts) {
     this.parts = parts;
     this.#nodes = layOut(parts.trees, parts.classes);
-    this.#bins = new Uint8Array(parts.width);
   }
 
   /** Share of training rows that the trees which did not see them label rightly; NaN without any. */
@@ -116,22 +114,6 @@ export class RandomForest {
       }
     }
     return votesToShares(votes, classes);
-  }
-
-  /** The shares for one row, written to `into`: nothing is allocated. */
-  sharesOfRow(row: Float64Array, into: Float64Array): Float64Array {
-    const { classes, edges, width } = this.parts;
-    const { nodes, leaf, shares, roots } = this.#nodes;
-    const bins = this.#bins;
-    for (let c = 0; c < width; c++) {
-      bins[c] = binOf(row[c]!, edges.edges, edges.from[c]!, edges.from[c + 1]!);
-    }
-    for (let c = 0; c < classes; c++) into[c] = 0;
-    for (let t = 0; t < roots.length; t++) {
-      const from = leaf[walk(nodes, roots[t]!, bins, 0) >>> 1]!;
-      for (let c = 0; c < classes; c++) into[c]! += shares[from + c]!;
-    }
-    return votesToShares(into, classes);
   }
 }
 

@@ -3,14 +3,7 @@ import { type Cluster, clusterSpreads, kMeans } from "./clusters.ts";
 import { Draws } from "./draws.ts";
 import { groupedFolds } from "./grouped_folds.ts";
 import { readParameters } from "./parameters.ts";
-import {
-  conditionFeatures,
-  featureRows,
-  fitScaler,
-  type Rows,
-  scale,
-  type Scaler,
-} from "./scaler.ts";
+import { featureRows, fitSamples, fitScaler, type Rows, scale, type Scaler } from "./scaler.ts";
 
 const PARAMETERS = {
   /** Clusters; 0 takes one for each ten samples, from 2 to 16. */
@@ -81,9 +74,11 @@ const kmeans: AttackPlugin = {
 
   train(samples: LabelledSamples, options: AttackOptions) {
     const parameters = readParameters(PARAMETERS, options.parameters);
-    const rows = featureRows(samples, parameters.log === 1);
-    const { columns, dropped, ratio } = conditionFeatures(rows, parameters.eigen);
-    const scaler = fitScaler(rows, columns);
+    const { rows, columns, scaler, notes } = fitSamples(
+      samples,
+      parameters.log === 1,
+      parameters.eigen,
+    );
     const scaled = scale(rows, scaler);
     const folds = groupedFolds(samples, TUNING_FOLDS, options.seed);
     let threshold = parameters.threshold;
@@ -111,10 +106,7 @@ const kmeans: AttackPlugin = {
     return {
       threshold,
       tuning: parameters.threshold > 0 ? "given" : `${folds.count} folds by ${folds.grouping}`,
-      features: columns.map((column) => samples.featureNames[column]!),
-      droppedFeatures: dropped.map((column) => samples.featureNames[column]!),
-      eigenvalueRatio: ratio,
-      samples: samples.count,
+      ...notes,
     };
   },
 

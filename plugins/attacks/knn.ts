@@ -1,11 +1,19 @@
-import type { AttackOptions, AttackPlugin, LabelledSamples, SampleSet } from "../attack.ts";
+import type {
+  AttackOptions,
+  AttackPlugin,
+  LabelledSamples,
+  SampleSet,
+  TrainingNotes,
+  Verdicts,
+} from "../attack.ts";
 import { Draws } from "./draws.ts";
 import { groupedFolds } from "./grouped_folds.ts";
 import { readParameters } from "./parameters.ts";
 import {
-  conditionFeatures,
   featureRows,
+  fitSamples,
   fitScaler,
+  logarithms,
   type Rows,
   scale,
   type Scaler,
@@ -30,8 +38,10 @@ const TUNING_FOLDS = 5;
 const TUNING_SAMPLES = 4000;
 
 /** The samples that an attack compares with. */
-interface Reference {
+export interface Reference {
+  /** Their scaled features. */
   readonly rows: Rows;
+  /** Their classes. */
   readonly labels: Uint16Array;
 }
 
@@ -280,14 +290,69 @@ function meanShare(part: Float64Array, whole: Float64Array): number {
   return counted === 0 ? 0 : sum / counted;
 }
 
-let trained: {
+/** What nearest neighbours are found by. */
+export interface NeighbourModel {
+  /** The training samples, scaled. */
   readonly reference: Reference;
+  /** How they were scaled. */
   readonly scaler: Scaler;
+  /** The largest distance of each class from its centroid. */
   readonly radii: Float64Array;
+  /** Neighbours that vote. */
   readonly k: number;
+  /** Unknown where the nearest is farther than `t` radii. */
   readonly t: number;
+  /** Whether logarithms of the features are compared. */
   readonly log: boolean;
-} | undefined;
+}
+
+/** Takes samples to compare with; tunes `k` and `t` where the options do not give them. */
+export function trainNeighbours(
+  samples: LabelledSamples,
+  options: AttackOptions,
+): { model: NeighbourModel; notes: TrainingNotes } {
+  const parameters = readParameters(PARAMETERS, options.parameters);
+  const log = parameters.log === 1;
+  const { rows, columns, scaler, notes } = fitSamples(samples, log, parameters.eigen);
+  const tuning = parameters.k > 0 && parameters.t > 0
+    ? { k: parameters.k, t: parameters.t, notes: {} }
+    : tune(samples, rows, columns, options.seed, parameters.falseUnknown);
+  const k = parameters.k || tuning.k;
+  const t = parameters.t || tuning.t;
+  const reference = { rows: scale(rows, scaler), labels: samples.labels };
+  const radii = classRadii(reference, samples.labelNames.length);
+  return {
+    model: { reference, scaler, radii, k, t, log },
+    notes: { k, t, ...notes, ...tuning.notes },
+  };
+}
+
+/** Judges samples by their neighbours; with `shares` (`count x classes`), also writes the votes there. */
+export function judgeByNeighbours(
+  { reference, scaler, radii, k, t, log }: NeighbourModel,
+  samples: Rows,
+  shares?: Float64Array,
+): Verdicts {
+  const rows = scale(log ? logarithms(samples) : samples, scaler);
+  const found = new Neighbours(Math.min(k, reference.rows.count));
+  const votes = new Float64Array(radii.length);
+  const labels = new Int32Array(samples.count);
+  const confidence = new Float64Array(samples.count);
+  const anomaly = new Float64Array(samples.count);
+  for (let i = 0; i < samples.count; i++) {
+    found.find(reference, rows, i);
+    const { label, share } = found.vote(k, votes);
+    anomaly[i] = strangeness(found.distance[0]!, radii[label]!) / t;
+    labels[i] = anomaly[i]! > 1 ? -1 : label;
+    confidence[i] = share;
+    if (shares === undefined || labels[i]! < 0) continue;
+    const total = votes.reduce((sum, own) => sum + own, 0);
+    for (let c = 0; c < votes.length; c++) shares[i * votes.length + c] = votes[c]! / total;
+  }
+  return { labels, confidence, anomaly };
+}
+
+let trained: NeighbourModel | undefined;
 
 /**
  * The seed's attack: z-scored features, checked for being well conditioned; weighted k-nearest
@@ -304,48 +369,14 @@ const knn: AttackPlugin = {
   reads: "features",
 
   train(samples: LabelledSamples, options: AttackOptions) {
-    const parameters = readParameters(PARAMETERS, options.parameters);
-    const log = parameters.log === 1;
-    const rows = featureRows(samples, log);
-    const conditioning = conditionFeatures(rows, parameters.eigen);
-    const name = (column: number) => samples.featureNames[column]!;
-    const tuning = parameters.k > 0 && parameters.t > 0
-      ? { k: parameters.k, t: parameters.t, notes: {} }
-      : tune(samples, rows, conditioning.columns, options.seed, parameters.falseUnknown);
-    const k = parameters.k || tuning.k;
-    const t = parameters.t || tuning.t;
-    const scaler = fitScaler(rows, conditioning.columns);
-    const reference = { rows: scale(rows, scaler), labels: samples.labels };
-    const radii = classRadii(reference, samples.labelNames.length);
-    trained = { reference, scaler, radii, k, t, log };
-    return {
-      k,
-      t,
-      features: conditioning.columns.map(name),
-      droppedFeatures: conditioning.dropped.map(name),
-      eigenvalueRatio: conditioning.ratio,
-      samples: samples.count,
-      ...tuning.notes,
-    };
+    const { model, notes } = trainNeighbours(samples, options);
+    trained = model;
+    return notes;
   },
 
   classify(samples: SampleSet) {
     if (trained === undefined) throw new Error("classify was called before train");
-    const { reference, scaler, radii, k, t, log } = trained;
-    const rows = scale(featureRows(samples, log), scaler);
-    const found = new Neighbours(Math.min(k, reference.rows.count));
-    const votes = new Float64Array(radii.length);
-    const labels = new Int32Array(samples.count);
-    const confidence = new Float64Array(samples.count);
-    const anomaly = new Float64Array(samples.count);
-    for (let i = 0; i < samples.count; i++) {
-      found.find(reference, rows, i);
-      const { label, share } = found.vote(k, votes);
-      anomaly[i] = strangeness(found.distance[0]!, radii[label]!) / t;
-      labels[i] = anomaly[i]! > 1 ? -1 : label;
-      confidence[i] = share;
-    }
-    return { labels, confidence, anomaly };
+    return judgeByNeighbours(trained, featureRows(samples, false));
   },
 };
 

@@ -1,5 +1,5 @@
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
-import type { SampleSet } from "../attack.ts";
+import type { LabelledSamples, SampleSet, TrainingNotes } from "../attack.ts";
 
 /** Rows of numbers, one a sample. */
 export interface Rows {
@@ -13,13 +13,21 @@ export interface Rows {
 
 /** The feature columns of samples, or their logarithms (`log(1 + x)`, odd about 0). */
 export function featureRows(samples: SampleSet, log: boolean): Rows {
-  const values = samples.features.slice();
-  if (log) {
-    for (let i = 0; i < values.length; i++) {
-      values[i] = Math.sign(values[i]!) * Math.log1p(Math.abs(values[i]!));
-    }
+  const rows = {
+    count: samples.count,
+    width: samples.featureNames.length,
+    values: samples.features,
+  };
+  return log ? logarithms(rows) : { ...rows, values: rows.values.slice() };
+}
+
+/** The logarithms of all values: `log(1 + x)`, odd about 0. */
+export function logarithms(rows: Rows): Rows {
+  const values = rows.values.slice();
+  for (let i = 0; i < values.length; i++) {
+    values[i] = Math.sign(values[i]!) * Math.log1p(Math.abs(values[i]!));
   }
-  return { count: samples.count, width: samples.featureNames.length, values };
+  return { ...rows, values };
 }
 
 /** Z-scores with the statistics of training rows, over the columns that carry something. */
@@ -142,4 +150,34 @@ function eigenvalueRatio(
     if (weight > Math.abs(eigen.eigenvectorMatrix.get(weakest, low)) + 1e-9) weakest = row;
   }
   return { ratio: Math.max(0, found[low]!) / found[high]!, weakest };
+}
+
+/** Training samples as an attack by distances begins with them. */
+export interface FitSamples {
+  /** The features, or their logarithms. */
+  readonly rows: Rows;
+  /** Columns that are kept. */
+  readonly columns: readonly number[];
+  /** Means and deviations of these columns. */
+  readonly scaler: Scaler;
+  /** What to tell of it. */
+  readonly notes: TrainingNotes;
+}
+
+/** Takes the features of training samples, or their logarithms, and leaves out what is not fit for distances. */
+export function fitSamples(samples: LabelledSamples, log: boolean, eigen: number): FitSamples {
+  const rows = featureRows(samples, log);
+  const { columns, dropped, ratio } = conditionFeatures(rows, eigen);
+  const name = (column: number) => samples.featureNames[column]!;
+  return {
+    rows,
+    columns,
+    scaler: fitScaler(rows, columns),
+    notes: {
+      features: columns.map(name),
+      droppedFeatures: dropped.map(name),
+      eigenvalueRatio: ratio,
+      samples: samples.count,
+    },
+  };
 }

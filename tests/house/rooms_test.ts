@@ -26,7 +26,10 @@ const ROOMS: Record<string, { imports: string[]; types?: string[] }> = {
   "plugins/host": { imports: ["base"], types: ["plugins"] },
   "plugins/attacks": { imports: ["base", "capture", "plugins"] },
   // Splits, metrics and the attacks' learners are shared with the laboratory of attacks.
-  "classifier": { imports: ["base", "capture", "evaluation", "plugins/attacks"] },
+  "classifier": {
+    imports: ["base", "capture", "evaluation", "plugins/attacks"],
+    types: ["plugins"],
+  },
   "evaluation": {
     imports: [
       "base",
