@@ -75,7 +75,7 @@ export interface TmServerOptions {
   readonly limits?: UserLimits;
   /** Milliseconds that a tunnel without connections is kept; ten minutes if absent. */
   readonly keepTunnels?: number;
-  /** Connections at most that have not proved anything; more are reset. 1000 if absent. */
+  /** Connections at most that have not proved anything; the oldest is reset for one more. 1000 if absent. */
   readonly maxStrangers?: number;
   /** The time; the wall clock if absent. */
   readonly clock?: Clock;
@@ -154,9 +154,14 @@ export class TmServer {
 
   /** Takes a connection of the carrier's after its handshake. */
   readonly accept = (connection: CarrierConnection): void => {
-    if (this.#stopped || this.#strangers.size >= (this.#options.maxStrangers ?? 1000)) {
+    if (this.#stopped) {
       connection.close("rst");
       return;
+    }
+    // A user proves himself within a round trip: a flood of others must not keep him out.
+    if (this.#strangers.size >= (this.#options.maxStrangers ?? 1000)) {
+      const [oldest] = this.#strangers;
+      oldest!();
     }
     let admit: ((connection: CarrierConnection) => void) | undefined;
     const judge = (first: Uint8Array): Verdict => {
