@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { formatLine, lineOf, parseLine } from "../../transports/mimic/line.ts";
+import { formatSecret, newSecret } from "../../transports/mimic/proof.ts";
 import { startClient } from "../../transports/mimic/standalone.ts";
+import { makeIdentity } from "../../transports/carriers/mod.ts";
 import { builtinModel } from "../../models/registry.ts";
 import { encodeClientArgs, PT_VARIABLES } from "../../transports/pt/mod.ts";
 import { serveTcp, Wire } from "./pt/harness.ts";
@@ -190,6 +192,36 @@ Deno.test("mimic under tor: keys outlive a restart, the state is for its owner, 
   assert.deepEqual([word, name, address, seal], ["Bridge", "mimic", "192.0.2.7:443", fingerprint]);
   assert.deepEqual(Object.fromEntries(words.map((pair) => pair.split("=", 2))), seen[0]);
   await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("mimic under tor: the operator's own certificate, and users who come while it runs", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
+  const { certificate, key, pin } = await makeIdentity("www.example.org");
+  await Deno.writeTextFile(`${folder}/my:cert.pem`, certificate);
+  await Deno.writeTextFile(`${folder}/key.pem`, key);
+  await using tor = await serveTcp(echo);
+  const state = `${folder}/state`;
+  const { bridge, method } = await startBridge(
+    state,
+    tor.port,
+    `mimic:model=constant-rate;mimic:cert=${folder}/my\\:cert.pem;mimic:key=${folder}/key.pem`,
+  );
+  const { port, args } = argsOf(method);
+  assert.equal(args.cert, pin);
+  const { transport, socks } = await startTorClient(`${folder}/client/`);
+  try {
+    const secret = formatSecret(newSecret());
+    await Deno.writeTextFile(`${state}/mimic/secrets`, `${secret}\n`);
+    await bridge.until(/users were read anew: 1/);
+    // The one before is shut out, the bridge line is the new one's.
+    assert.equal((await ask(socks, port, args)).code, 1);
+    assert.equal((await ask(socks, port, { ...args, secret })).code, 0);
+    assert.ok((await Deno.readTextFile(`${state}/mimic/bridge_line`)).includes(secret));
+  } finally {
+    await transport.stop();
+    await bridge.stop();
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("mimic under tor: options that cannot be used are told in one line", async () => {
