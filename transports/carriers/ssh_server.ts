@@ -28,6 +28,7 @@ function configuration(
   { hostname, port }: { readonly hostname: string; readonly port: number },
   folder: string,
   innerPort: number,
+  pam: boolean,
 ): string {
   const quoted = (path: string) => `"${path}"`;
   return `# Written anew at each start.
@@ -39,7 +40,7 @@ PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 StrictModes no
-UsePAM no
+UsePAM ${pam ? "yes" : "no"}
 UseDNS no
 PrintMotd no
 PrintLastLog no
@@ -67,73 +68,135 @@ export async function listenSsh(
   options: CarrierServerOptions,
   onConnection: (connection: CarrierConnection) => void,
 ): Promise<CarrierServer> {
-  const { hostname, onNote } = options;
-  const address = (port: number) =>
-    hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  const { onNote } = options;
   const folder = `${options.state}/ssh`;
   const digest = await keptHostKey(folder);
   const pin = Buffer.from(digest).toString("base64url");
   const innerPort = innerPortOf(pin);
   const login = await ownAccount();
   const inner = await listenInner(innerPort, digest, onConnection);
-  let port: number;
-  let child: Deno.ChildProcess;
   try {
-    port = options.port === 0 ? await freePort(hostname) : options.port;
+    const { hostname } = options;
+    const port = options.port === 0 ? await freePort(hostname) : options.port;
     await writeUsers(folder, options.secrets);
-    await write(`${folder}/sshd_config`, configuration({ hostname, port }, folder, innerPort));
-    child = startProgram("sshd", ["-D", "-e", "-f", `${folder}/sshd_config`], {
+    const daemon = new Daemon(
+      { hostname, port },
+      folder,
+      innerPort,
+      login === "nobody",
+      onNote ?? (() => {}),
+    );
+    await daemon.start();
+    return {
+      hostname,
+      port,
+      pin,
+      ...(login === LOGIN ? {} : { login }),
+      renew: () => {},
+      renewUsers: (secrets) => {
+        writeUsers(folder, secrets).catch((error) => onNote?.((error as Error).message));
+      },
+      close: async () => {
+        inner.close();
+        await daemon.stop();
+      },
+    };
+  } catch (error) {
+    inner.close();
+    throw error;
+  }
+}
+
+/** The listening `sshd`; its sessions are processes of their own, and outlive it. */
+class Daemon {
+  readonly #listen: { readonly hostname: string; readonly port: number };
+  readonly #folder: string;
+  readonly #innerPort: number;
+  readonly #onNote: (text: string) => void;
+  #child: Deno.ChildProcess | undefined;
+  #pam: boolean;
+  #stopping = false;
+
+  constructor(
+    listen: { readonly hostname: string; readonly port: number },
+    folder: string,
+    innerPort: number,
+    pam: boolean,
+    onNote: (text: string) => void,
+  ) {
+    this.#listen = listen;
+    this.#folder = folder;
+    this.#innerPort = innerPort;
+    this.#pam = pam;
+    this.#onNote = onNote;
+  }
+
+  /** Resolves when it listens. */
+  async start(): Promise<void> {
+    const file = `${this.#folder}/sshd_config`;
+    await write(file, configuration(this.#listen, this.#folder, this.#innerPort, this.#pam));
+    const child = startProgram("sshd", ["-D", "-e", "-f", file], {
       stdin: "null",
       stdout: "null",
     });
-  } catch (error) {
-    inner.close();
-    throw error;
-  }
-  let closing = false;
-  const listening = Promise.withResolvers<void>();
-  let said = "";
-  const lines = readLines(child.stderr, (line) => {
-    if (line.startsWith("Server listening on ")) listening.resolve();
-    // What strangers do is theirs alone; what sshd says of itself names no address.
-    else if (said.length < 1000) said += `${line}\n`;
-  });
-  child.status.then(async ({ code }) => {
-    await lines.catch(() => {});
-    listening.reject(sshdError(address(port), said, code));
-    if (!closing) onNote?.("sshd has ended: nobody can connect");
-  });
-  const deadline = setTimeout(
-    () => listening.reject(new ProgramError("sshd", "it does not listen in time")),
-    START_DEADLINE,
-  );
-  try {
-    await listening.promise;
-  } catch (error) {
-    closing = true;
-    killProgram(child, "SIGTERM");
-    inner.close();
-    throw error;
-  } finally {
-    clearTimeout(deadline);
-  }
-  return {
-    hostname,
-    port,
-    pin,
-    ...(login === LOGIN ? {} : { login }),
-    renew: () => {},
-    renewUsers: (secrets) => {
-      writeUsers(folder, secrets).catch((error) => onNote?.((error as Error).message));
-    },
-    close: async () => {
-      closing = true;
-      killProgram(child, "SIGTERM");
-      inner.close();
-      await child.status;
+    this.#child = child;
+    const listening = Promise.withResolvers<void>();
+    let said = "";
+    const lines = readLines(child.stderr, (line) => {
+      if (line.startsWith("Server listening on ")) listening.resolve();
+      else if (/^User \S+ not allowed because account is locked/.test(line)) this.#onLocked();
+      // What strangers do is theirs alone.
+      else if (said.length < 1000) said += `${line}\n`;
+    });
+    child.status.then(async ({ code }) => {
       await lines.catch(() => {});
-    },
-  };
+      listening.reject(sshdError(this.#listen, said, code));
+      if (this.#child !== child) return;
+      this.#child = undefined;
+      if (!this.#stopping) this.#onNote("sshd has ended: nobody can connect");
+    });
+    const deadline = setTimeout(
+      () => listening.reject(new ProgramError("sshd", "it does not listen in time")),
+      START_DEADLINE,
+    );
+    try {
+      await listening.promise;
+    } catch (error) {
+      await this.stop();
+      throw error;
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  /** Resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined) return;
+    killProgram(child, "SIGTERM");
+    await child.status;
+  }
+
+  /**
+   * Some accounts count as locked although they are not (`nobody`, and those that systemd makes for a service):
+   * sshd leaves that to PAM if it may use it.
+   */
+  #onLocked(): void {
+    if (this.#stopping) return;
+    if (this.#pam) {
+      this.#onNote("sshd lets nobody in: the account that it runs under is locked");
+      return;
+    }
+    this.#pam = true;
+    this.#end().then(() => this.#stopping ? undefined : this.start())
+      .catch((error) => this.#onNote((error as Error).message));
+  }
 }
 
 /**
@@ -217,7 +280,11 @@ async function write(file: string, text: string): Promise<void> {
 }
 
 /** Why sshd ended instead of listening. */
-function sshdError(address: string, said: string, code: number): Error {
+function sshdError(
+  { hostname, port }: { readonly hostname: string; readonly port: number },
+  said: string,
+  code: number,
+): Error {
   const bind = /Bind to port .*: (.+)\./.exec(said);
   if (bind !== null) {
     const codes: Record<string, string> = {
@@ -226,6 +293,7 @@ function sshdError(address: string, said: string, code: number): Error {
       "Cannot assign requested address": "EADDRNOTAVAIL",
     };
     const cause = Object.assign(new Error(bind[1]), { code: codes[bind[1]!] });
+    const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
     return new ListenError(address, "--listen", cause);
   }
   const last = said.trim().split("\n").pop();
