@@ -52,7 +52,7 @@ export interface TunnelOptions {
   readonly clock?: Clock;
   /** Most streams at once, those opened by either end together; 256 if absent. */
   readonly maxStreams?: number;
-  /** Most bytes received and not yet taken by the user, for each stream; 256 KiB if absent. */
+  /** Most bytes received and not yet taken by the user, for each stream; 512 KiB if absent. */
   readonly receiveWindow?: number;
   /** The same for all streams together; 32 MiB if absent, never under 64 KiB a stream. */
   readonly receiveLimit?: number;
@@ -199,7 +199,7 @@ export class ReliableTunnel implements TunnelPort {
     this.#parity = options.end === "client" ? 0 : 1;
     this.#maxStreams = options.maxStreams ?? 256;
     this.#windows = {
-      receive: options.receiveWindow ?? 262144,
+      receive: options.receiveWindow ?? 524288,
       send: options.sendBuffer ?? 524288,
     };
     this.#sendLimit = options.sendLimit ?? 33554432;
@@ -574,11 +574,12 @@ export class ReliableTunnel implements TunnelPort {
   #fillCredits(cover: Cover, buffer: Uint8Array, at: number): number {
     for (const stream of this.#creditsDue) {
       if (cover.tail !== undefined) break;
-      const limit = stream.wantsCredit ? this.#grantable(stream) : 0;
-      if (limit < stream.granted) {
+      if (!stream.wantsCredit) {
         this.#creditsDue.delete(stream);
         continue;
       }
+      // What was granted and lost with its connection is said again, even if it would be less by now.
+      const limit = Math.max(stream.granted, this.#grantable(stream));
       const frame = encodeNumbers(FRAME.credit, stream.id, limit);
       if (!this.#suits(buffer, at, frame.length)) break;
       stream.granted = limit;
