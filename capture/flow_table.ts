@@ -543,10 +543,12 @@ function grown<A extends Int32Array<ArrayBuffer> | Float64Array<ArrayBuffer>>(
 
 /** `count` words that `seed` decides (SplitMix, 32 bits). */
 function randomWords(count: number, seed: number): Int32Array {
-  return Int32Array.from({ length: count }, () => {
+  const words = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
     seed = seed + 0x9e3779b9 | 0;
     let word = Math.imul(seed ^ seed >>> 16, 0x21f0aaad);
     word = Math.imul(word ^ word >>> 15, 0x735a2d97);
-    return word ^ word >>> 15;
-  });
+    words[i] = word ^ word >>> 15;
+  }
+  return words;
 }
