@@ -15,6 +15,7 @@ import { load } from "./support/processor.ts";
 /** Every benchmark: a new one is one line here. */
 const BENCHMARKS: ReadonlyMap<string, () => Promise<{ readonly benchmark: Benchmark }>> = new Map([
   ["bulk", () => import("./bulk.ts")],
+  ["goodput", () => import("./goodput.ts")],
   ["capacity", () => import("./capacity.ts")],
   ["lateness", () => import("./lateness.ts")],
 ]);
