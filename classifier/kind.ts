@@ -1,4 +1,5 @@
 import type { Rows } from "../plugins/attacks/scaler.ts";
+import type { Scaling } from "../plugins/attacks/svm.ts";
 import type { FlowData } from "./flow_data.ts";
 
 /** What training may be told. What a kind has no use for, it ignores. */
@@ -11,8 +12,8 @@ export interface TrainOptions {
   readonly balanced?: boolean;
   /** Threads; as many as the machine has processors unless told. */
   readonly workers?: number;
-  /** Standardise the features of a support vector classifier; true unless told. */
-  readonly standardise?: boolean;
+  /** What a support vector classifier does to features first; `standard` unless told. */
+  readonly scaling?: Scaling;
   /** Called as training goes on: how much of how much. */
   readonly onProgress?: (done: number, total: number) => void;
 }

@@ -2,11 +2,14 @@ import { UsageError } from "../base/mod.ts";
 import type { ClassifierKind } from "./kind.ts";
 import { nearestNeighbours } from "./neighbours.ts";
 import { randomForest } from "./random_forest.ts";
+import { supportVectors } from "./support_vectors.ts";
 
 /** The kinds of classifier, by name. */
 export const CLASSIFIER_KINDS: Readonly<Record<string, ClassifierKind>> = {
   "random-forest": randomForest,
   "knn": nearestNeighbours,
+  "svm-linear": supportVectors("svm-linear", 1),
+  "svm-poly": supportVectors("svm-poly", 3),
 };
 
 /**

@@ -18,8 +18,8 @@ export interface LearnOptions {
   readonly balanced?: boolean;
   /** Whether ambiguous flows are detected. */
   readonly ambiguity?: boolean;
-  /** False leaves features as they are. */
-  readonly standardise: boolean;
+  /** What a support vector classifier does to features first. */
+  readonly scale: "none" | "standard" | "log";
   /** Silence that ends a burst. */
   readonly gap: number;
   /** Packets of a flow that count. */
@@ -50,7 +50,13 @@ export function learnOptions(command: Command): Command {
     .option("--trees <n>", "trees of a random forest", wholeNumber(1, 100_000), 100)
     .option("--balanced", "the same weight for every application, however many flows it has")
     .option("--ambiguity", "learn which flows several applications have in common (AppScanner)")
-    .option("--no-standardise", "leave the features of a support vector classifier as they are")
+    .addOption(
+      new Option(
+        "--scale <how>",
+        "features of a support vector classifier: as they are, z-scores, " +
+          "or z-scores of logarithms",
+      ).choices(["none", "standard", "log"]).default("standard"),
+    )
     .option(
       "--gap <ms>",
       "silence that ends a burst",
@@ -92,7 +98,7 @@ export function trainOptionsOf(options: LearnOptions, bar: Progress): TrainModel
     trees: options.trees,
     balanced: options.balanced ?? false,
     ambiguity: options.ambiguity ?? false,
-    standardise: options.standardise,
+    scaling: options.scale,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
     onProgress: (done, total) => bar.update(done, total, "learning"),
   };
