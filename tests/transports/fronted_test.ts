@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { type CarrierConnection, carrierOf, ConnectError } from "../../transports/carriers/mod.ts";
 import { readFrontIdentity } from "../../transports/carriers/mod.ts";
-import { freePort, needsNginx, NGINX, startNginx } from "./nginx.ts";
+import { freePort, needsNginx, NGINX, startNginx } from "../../bench/nginx.ts";
 import { Collector } from "./helpers.ts";
 
 const tls = carrierOf("tls");

@@ -127,15 +127,18 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
         own();
         if (!untouched) back.destroy();
         let first = untouched ? back : undefined;
+        // Until the handshake is over, a client that stays silent is the genuine server's to send away.
+        const mirror = () => raw.end();
+        first?.on("end", mirror).on("error", () => {}).resume();
         options.onOwn(() => {
           const socket = first ?? dial();
           first = undefined;
+          back.removeListener("end", mirror);
           return new GenuineTls(socket, {
             ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
             ...(hello.alpn === undefined ? {} : { alpn: hello.alpn }),
           });
         });
-        if (first !== undefined) first.on("error", () => {});
         return;
       }
       stranger();

@@ -23,7 +23,12 @@ class Gate extends Duplex {
     super({ allowHalfOpen: true });
     this.#socket = socket;
     socket.on("data", (bytes) => void this.push(bytes));
-    socket.on("end", () => void this.push(null));
+    socket.on("end", () => this.finish());
+  }
+
+  /** Nothing more will come. */
+  finish(): void {
+    if (!this.readableEnded) this.push(null);
   }
 
   override _read(): void {}
@@ -46,6 +51,8 @@ export class GenuineTls extends EventEmitter implements Genuine {
   readonly #raw: net.Socket;
   readonly #options: GenuineTlsOptions;
   #socket: tls.TLSSocket | undefined;
+  #gate: Gate | undefined;
+  #broken: Error | undefined;
   #ended = false;
 
   /** `raw` is connected, or will be; nothing was read from it or written to it. */
@@ -54,8 +61,14 @@ export class GenuineTls extends EventEmitter implements Genuine {
     this.#raw = raw;
     this.#options = options;
     raw.on("connect", () => this.emit("connect"));
-    raw.on("error", (error) => this.emit("error", error));
-    raw.on("close", () => this.emit("close"));
+    raw.on("error", (error) => {
+      if (this.#socket === undefined) this.emit("error", error);
+      else this.#broken = error;
+    });
+    raw.on("close", () => {
+      if (this.#socket === undefined) this.emit("close");
+      else this.#gate!.finish();
+    });
     raw.on("end", () => {
       if (this.#socket === undefined) this.emit("end");
     });
@@ -121,8 +134,9 @@ export class GenuineTls extends EventEmitter implements Genuine {
 
   #begin(): tls.TLSSocket {
     const { alpn, serverName } = this.#options;
+    this.#gate = new Gate(this.#raw);
     const socket = tls.connect({
-      socket: new Gate(this.#raw),
+      socket: this.#gate,
       rejectUnauthorized: false,
       allowHalfOpen: true,
       ...(serverName === undefined ? {} : { servername: serverName }),
@@ -130,7 +144,12 @@ export class GenuineTls extends EventEmitter implements Genuine {
     } as tls.ConnectionOptions);
     socket.on("error", (error) => this.emit("error", error));
     socket.on("data", (bytes) => this.emit("data", bytes));
-    socket.on("end", () => this.emit("end"));
+    // An answer that came before a reset is reported before it, too.
+    socket.on("end", () => {
+      if (this.#broken === undefined) this.emit("end");
+      else this.emit("error", this.#broken);
+    });
+    socket.on("close", () => this.emit("close"));
     if (this.#ended) socket.end();
     return socket;
   }

@@ -8,6 +8,9 @@ const BACKLOG = 262_144;
 /** Bytes waiting for a decoy that does not take them before the stranger is cut off. */
 const UPLOAD_LIMIT = 8_388_608;
 
+/** Milliseconds that a stranger has to take the last answer of a decoy that broke off. */
+const FLUSH = 5000;
+
 /** Milliseconds that a silent peer is kept where there is no decoy. */
 const SILENCE = 60_000;
 
@@ -104,6 +107,7 @@ export function guard(
   let decoyEnded = false;
   let decoyFailed = false;
   let socketConnected = false;
+  let resetWhenDrained = false;
   let idle: ReturnType<typeof setTimeout> | undefined;
 
   const over = () => {
@@ -124,6 +128,13 @@ export function guard(
   const reset = () => {
     connection.close("rst");
     over();
+  };
+  // What the decoy said before it broke off still reaches the stranger, as it would from the decoy itself.
+  const resetAfterAnswer = () => {
+    if (connection.queued === 0) return reset();
+    resetWhenDrained = true;
+    clearTimeout(idle);
+    idle = setTimeout(reset, FLUSH);
   };
   const toDecoy = (bytes: Uint8Array) => {
     alive();
@@ -149,6 +160,7 @@ export function guard(
       if (state === "stranger") toDecoy(bytes);
     },
     onDrain() {
+      if (resetWhenDrained) return reset();
       socket.resume();
     },
     onClose(reason) {
@@ -189,7 +201,7 @@ export function guard(
     if (state === "over" || decoyFailed) return;
     decoyFailed = true;
     // Our own users do without a decoy; a stranger would find nobody at home.
-    if (state === "stranger" || socketConnected) return reset();
+    if (state === "stranger" || socketConnected) return resetAfterAnswer();
     onFailure?.();
     alive(idleLimit ?? SILENCE);
   };

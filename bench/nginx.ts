@@ -1,4 +1,4 @@
-import { makeIdentity, nginxLocation, type ServerIdentity } from "../../transports/carriers/mod.ts";
+import { makeIdentity, nginxLocation, type ServerIdentity } from "../transports/carriers/mod.ts";
 
 /** Whether nginx can be started here. */
 export const NGINX = await new Deno.Command("nginx", { args: ["-v"], stderr: "null" }).output()
@@ -36,19 +36,23 @@ export async function startNginx(
   options: {
     readonly front?: { readonly path: string; readonly port: number };
     readonly patience?: number;
-    readonly names?: string;
+    /** Another's pages and certificate. */
+    readonly like?: Nginx;
   } = {},
 ): Promise<Nginx> {
-  const { front, patience = 60 } = options;
+  const { front, like, patience = 60 } = options;
   const folder = await Deno.makeTempDir({ prefix: "nginx-" });
   const port = freePort();
-  const identity = await makeIdentity("www.example.com");
-  const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
-  await Deno.writeTextFile(cert, identity.certificate);
-  await Deno.writeTextFile(key, identity.key);
-  await Deno.mkdir(`${folder}/www`);
-  await Deno.writeTextFile(`${folder}/www/index.html`, "<!DOCTYPE html><title>A page</title>\n");
-  await Deno.writeFile(`${folder}/www/big`, new Uint8Array(3_000_000).fill(65));
+  const site = like?.folder ?? folder;
+  const [cert, key] = [`${site}/cert.pem`, `${site}/key.pem`];
+  const identity = like?.identity ?? await makeIdentity("www.example.com");
+  if (like === undefined) {
+    await Deno.writeTextFile(cert, identity.certificate);
+    await Deno.writeTextFile(key, identity.key);
+    await Deno.mkdir(`${folder}/www`);
+    await Deno.writeTextFile(`${folder}/www/index.html`, "<!DOCTYPE html><title>A page</title>\n");
+    await Deno.writeFile(`${folder}/www/big`, new Uint8Array(3_000_000).fill(65));
+  }
   const block = front === undefined
     ? ""
     : nginxLocation(front.path, { host: "127.0.0.1", port: front.port });
@@ -78,7 +82,7 @@ http {
     ssl_certificate ${cert};
     ssl_certificate_key ${key};
     ssl_protocols TLSv1.2 TLSv1.3;
-    root ${folder}/www;
+    root ${site}/www;
     ${block}
   }
 }
