@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
+import { captureLive, LiveCaptureError } from "../../capture/live.ts";
 import { type CarrierConnection, connectTls, listenTls } from "../../transports/carriers/mod.ts";
 import { makeIdentity } from "../../transports/carriers/mod.ts";
 import {
@@ -54,6 +55,17 @@ function clientTo(
   });
 }
 
+/** Whether this process may record on the loopback interface. */
+async function mayRecord(): Promise<boolean> {
+  try {
+    await captureLive("lo", () => {}, { signal: AbortSignal.timeout(300) });
+    return true;
+  } catch (error) {
+    if (error instanceof LiveCaptureError) return false;
+    throw error;
+  }
+}
+
 /** Echoes every connection, and counts them. */
 function echoServer() {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -77,8 +89,12 @@ async function exchange(port: number, bytes: Uint8Array): Promise<Uint8Array> {
   return new Uint8Array(await back);
 }
 
-for (const form of ["derived", "embedded"] as const) {
-  Deno.test(`tunnel: cover connections cut all the time lose nothing (${form})`, async () => {
+const ROLES = (["client", "server"] as const).flatMap((master) =>
+  (["derived", "embedded"] as const).map((form) => ({ master, form }))
+);
+
+for (const { form, master } of ROLES) {
+  Deno.test(`tunnel: cover connections cut all the time lose nothing (${master} leads, ${form})`, async () => {
     const state = await Deno.makeTempDir();
     const far = await server(state);
     const echo = echoServer();
@@ -92,6 +108,7 @@ for (const form of ["derived", "embedded"] as const) {
       connect: { host: "127.0.0.1", port: relay.port },
       sessions: 4,
       form,
+      master,
     });
     const sent = noise(500_000);
     const answers = await Promise.all([1, 2, 3].map(() => exchange(near.doors[0]!.port, sent)));
@@ -105,106 +122,227 @@ for (const form of ["derived", "embedded"] as const) {
   });
 }
 
-Deno.test("tunnel: idle or saturated, one seed plays the same connections, message by message", async () => {
-  const model = await builtinModel("https");
-  const played = async (busy: boolean): Promise<Map<string, string[]>> => {
+for (const master of ["client", "server"] as const) {
+  Deno.test(`tunnel: idle or saturated, one seed plays the same connections, message by message (${master} leads)`, async () => {
+    const model = await builtinModel("https");
+    const played = async (busy: boolean): Promise<Map<string, string[]>> => {
+      const state = await Deno.makeTempDir();
+      const echo = echoServer();
+      const far = await startServer({
+        listen: LOOPBACK,
+        models: [model],
+        state,
+        allowPrivate: true,
+        wireLog: `${state}/server.jsonl`,
+        leadSeed: new Uint8Array(32).fill(4),
+      });
+      const near = await clientTo(far.line, echo.port, {
+        model,
+        master,
+        sessions: 8,
+        seed: new Uint8Array(32).fill(3),
+        wireLog: `${state}/client.jsonl`,
+      });
+      const user = busy
+        ? exchange(near.doors[0]!.port, noise(1_000_000)).catch(() => {})
+        : undefined;
+      while (near.stats.completed < 12) await new Promise((done) => setTimeout(done, 10));
+      if (busy) assert.ok(near.stats.data > 0);
+      await near.close();
+      await far.close();
+      await user;
+      await echo.close();
+      const connections = new Map<string, string[]>();
+      for (const end of ["client", "server"]) {
+        for (const json of (await Deno.readTextFile(`${state}/${end}.jsonl`)).trim().split("\n")) {
+          const { session, serial, what, size } = JSON.parse(json);
+          if (what !== "record") continue;
+          const name = `${end} ${session}/${serial}`;
+          connections.set(name, [...connections.get(name) ?? [], size]);
+        }
+      }
+      await Deno.remove(state, { recursive: true });
+      return connections;
+    };
+    const [idle, busy] = [await played(false), await played(true)];
+    let compared = 0;
+    for (const [name, sizes] of idle) {
+      const other = busy.get(name) ?? [];
+      const length = Math.min(sizes.length, other.length);
+      assert.deepEqual(other.slice(0, length), sizes.slice(0, length), name);
+      compared += length;
+    }
+    assert.ok(compared >= 24, `only ${compared} records were compared`);
+  });
+}
+
+for (const { form, master } of ROLES) {
+  Deno.test(`tunnel: sessions end and others follow, none is taken for a stranger (${master} leads, ${form})`, async () => {
+    const message = (size: number) => ({ type: "data", size, time: 1 }) as const;
+    const restless: CoverModel = {
+      description: { ...FAST_MODEL.description, name: "restless", digest: "5".repeat(64) },
+      session: (random) => ({ pauses: new Array(1 + random.integer(2)).fill(2) }),
+      episode: (random) => ({ starts: new Array(1 + random.integer(4)).fill(1) }),
+      connectionGap: () => "close",
+      connection: (random) => ({
+        exchanges: [
+          { request: message(100 + random.integer(2000)), response: [message(1500)] },
+          { request: message(40), response: [message(40 + random.integer(9000))] },
+        ],
+        close: { by: random.integer(2) === 0 ? "client" : "server", how: "fin", time: 1 },
+      }),
+    };
     const state = await Deno.makeTempDir();
     const echo = echoServer();
+    const notes: string[] = [];
+    const onNote = (text: string) => notes.push(text);
     const far = await startServer({
       listen: LOOPBACK,
-      models: [model],
+      models: [restless],
       state,
       allowPrivate: true,
-      wireLog: `${state}/server.jsonl`,
+      onNote,
     });
     const near = await clientTo(far.line, echo.port, {
-      model,
-      sessions: 8,
-      seed: new Uint8Array(32).fill(3),
+      model: restless,
+      sessions: 5,
+      master,
+      form,
+      onNote,
       wireLog: `${state}/client.jsonl`,
     });
-    const user = busy ? exchange(near.doors[0]!.port, noise(1_000_000)).catch(() => {}) : undefined;
-    while (near.stats.completed < 12) await new Promise((done) => setTimeout(done, 10));
-    if (busy) assert.ok(near.stats.data > 0);
+    const sent = noise(200_000);
+    assert.equal(sha256(await exchange(near.doors[0]!.port, sent)), sha256(sent));
+    assert.equal(near.stats.unclean, 0);
+    assert.deepEqual(notes, []);
+    assert.equal(far.server.tunnels, 1);
     await near.close();
     await far.close();
-    await user;
     await echo.close();
-    const connections = new Map<string, string[]>();
-    for (const end of ["client", "server"]) {
-      for (const json of (await Deno.readTextFile(`${state}/${end}.jsonl`)).trim().split("\n")) {
-        const { session, serial, what, size } = JSON.parse(json);
-        if (what !== "record") continue;
-        const name = `${end} ${session}/${serial}`;
-        connections.set(name, [...connections.get(name) ?? [], size]);
-      }
-    }
+    const events = (await Deno.readTextFile(`${state}/client.jsonl`)).trim().split("\n")
+      .map((json) => JSON.parse(json));
+    const opened = events.filter(({ what }) => what === "open");
+    const sessions = new Set(opened.map(({ session }) => session));
+    assert.ok(sessions.size > 15, `only ${sessions.size} sessions`);
+    // Once the server is known, user data goes from a connection's first message on.
+    const firsts = events.filter(({ what }, i) =>
+      what === "record" && events[i - 1]!.what === "open"
+    );
+    assert.ok(firsts.some(({ data }) => data > 0));
     await Deno.remove(state, { recursive: true });
-    return connections;
-  };
-  const [idle, busy] = [await played(false), await played(true)];
-  let compared = 0;
-  for (const [name, sizes] of idle) {
-    const other = busy.get(name) ?? [];
-    const length = Math.min(sizes.length, other.length);
-    assert.deepEqual(other.slice(0, length), sizes.slice(0, length), name);
-    compared += length;
-  }
-  assert.ok(compared >= 24, `only ${compared} records were compared`);
-});
+  });
+}
 
-Deno.test("tunnel: sessions end and others follow, none is taken for a stranger", async () => {
-  const message = (size: number) => ({ type: "data", size, time: 1 }) as const;
-  const restless: CoverModel = {
-    description: { ...FAST_MODEL.description, name: "restless", digest: "5".repeat(64) },
-    session: (random) => ({ pauses: new Array(1 + random.integer(2)).fill(2) }),
-    episode: (random) => ({ starts: new Array(1 + random.integer(4)).fill(1) }),
-    connectionGap: () => "close",
-    connection: (random) => ({
-      exchanges: [
-        { request: message(100 + random.integer(2000)), response: [message(1500)] },
-        { request: message(40), response: [message(40 + random.integer(9000))] },
-      ],
-      close: { by: random.integer(2) === 0 ? "client" : "server", how: "fin", time: 1 },
-    }),
-  };
+Deno.test("tunnel: a server that leads nobody is one clear error", async () => {
   const state = await Deno.makeTempDir();
-  const echo = echoServer();
-  const notes: string[] = [];
-  const onNote = (text: string) => notes.push(text);
   const far = await startServer({
     listen: LOOPBACK,
-    models: [restless],
+    models: [FAST_MODEL],
     state,
-    allowPrivate: true,
-    onNote,
+    play: { master: "client" },
   });
-  const near = await clientTo(far.line, echo.port, {
-    model: restless,
-    sessions: 5,
-    onNote,
-    wireLog: `${state}/client.jsonl`,
-  });
-  const sent = noise(200_000);
-  assert.equal(sha256(await exchange(near.doors[0]!.port, sent)), sha256(sent));
-  assert.equal(near.stats.unclean, 0);
-  assert.deepEqual(notes, []);
-  assert.equal(far.server.tunnels, 1);
-  await near.close();
-  await far.close();
-  await echo.close();
-  const events = (await Deno.readTextFile(`${state}/client.jsonl`)).trim().split("\n")
-    .map((json) => JSON.parse(json));
-  const opened = events.filter(({ what }) => what === "open");
-  const sessions = new Set(opened.map(({ session }) => session));
-  assert.ok(sessions.size > 15, `only ${sessions.size} sessions`);
-  // Once the server is known, user data goes from a connection's first message on.
-  const firsts = events.filter(({ what }, i) =>
-    what === "record" && events[i - 1]!.what === "open"
+  assert.match(far.line, / master=client/);
+  await assert.rejects(
+    clientTo(far.line, 9, { master: "server" }),
+    /the server will not be master: use --master client/,
   );
-  assert.ok(firsts.some(({ data }) => data > 0));
+  await far.close();
   await Deno.remove(state, { recursive: true });
 });
+
+/** Connections whose first message says how they end: by whom and how. */
+const ENDINGS = (["client", "server"] as const).flatMap((by) =>
+  (["fin", "rst"] as const).map((how) => ({ by, how }))
+);
+const CLOSING: CoverModel = {
+  description: { ...FAST_MODEL.description, name: "closing", digest: "6".repeat(64) },
+  session: () => ({ pauses: [0, 30] }),
+  episode: () => ({ starts: [0, 5, 0] }),
+  connectionGap: () => "close",
+  connection: (random) => {
+    const ending = random.integer(ENDINGS.length);
+    return {
+      exchanges: [{
+        request: { type: "data", size: 1000 * (1 + ending), time: 1 },
+        response: [{ type: "data", size: 3000, time: 2 }],
+      }],
+      close: { ...ENDINGS[ending]!, time: 5 },
+    };
+  },
+};
+
+const privileged = await mayRecord();
+
+for (const { form, master } of ROLES) {
+  Deno.test({
+    name: `privileged: tunnel: who closes, by FIN or RST, as recorded (${master} leads, ${form})`,
+    ignore: !privileged,
+    fn: async () => {
+      const state = await Deno.makeTempDir();
+      const echo = echoServer();
+      const far = await startServer({
+        listen: LOOPBACK,
+        models: [CLOSING],
+        state,
+        allowPrivate: true,
+      });
+      const stop = new AbortController();
+      const first = new Map<number, string>();
+      let seen = 0;
+      const recording = captureLive("lo", ({ destinationPort, flags, sourcePort }) => {
+        seen++;
+        const by = sourcePort === far.address.port ? "server" : "client";
+        const port = by === "client" ? sourcePort : destinationPort;
+        const how = (flags & 4) !== 0 ? "rst" : (flags & 1) !== 0 ? "fin" : undefined;
+        if (how !== undefined && !first.has(port)) first.set(port, `${by} ${how}`);
+      }, { filter: `tcp port ${far.address.port}`, signal: stop.signal });
+      // tcpdump needs a moment to listen.
+      while (seen === 0) {
+        (await Deno.connect({ hostname: "127.0.0.1", port: far.address.port })).close();
+        await new Promise((done) => setTimeout(done, 50));
+      }
+      const near = await clientTo(far.line, echo.port, {
+        model: CLOSING,
+        master,
+        form,
+        sessions: 2,
+        wireLog: `${state}/client.jsonl`,
+      });
+      const sent = noise(30_000);
+      assert.equal(sha256(await exchange(near.doors[0]!.port, sent)), sha256(sent));
+      while (near.stats.completed < 60) await new Promise((done) => setTimeout(done, 10));
+      const { unclean } = near.stats;
+      await near.close();
+      await far.close();
+      await echo.close();
+      await new Promise((done) => setTimeout(done, 300));
+      stop.abort();
+      await recording;
+      assert.equal(unclean, 0);
+      const events = (await Deno.readTextFile(`${state}/client.jsonl`)).trim().split("\n")
+        .map((json) => JSON.parse(json));
+      const planned = new Map<number, string>();
+      for (const { connection, size, what } of events) {
+        if (what !== "record" || planned.has(Number(connection))) continue;
+        const ending = ENDINGS[size / 1000 - 1];
+        if (ending !== undefined) planned.set(Number(connection), `${ending.by} ${ending.how}`);
+      }
+      const ended = events.filter(({ what }) => what === "close").slice(0, 55);
+      const kinds = new Set<string>();
+      let compared = 0;
+      for (const { connection } of ended) {
+        const plan = planned.get(Number(connection));
+        if (plan === undefined) continue;
+        assert.equal(first.get(Number(connection)), plan, `port ${connection}`);
+        kinds.add(plan);
+        compared++;
+      }
+      assert.ok(compared > 40, `only ${compared}`);
+      assert.equal(kinds.size, 4);
+      await Deno.remove(state, { recursive: true });
+    },
+  });
+}
 
 Deno.test("tunnel: a server that was restarted keeps its keys, and the client begins a new tunnel", async () => {
   const state = await Deno.makeTempDir();
@@ -407,6 +545,8 @@ Deno.test("line: what is written is read, and a wrong one says where", () => {
     carrier: "tls",
     alpn: ["h2", "http/1.1"],
     sni: "www.example.org",
+    master: "server",
+    schedule: "adaptive",
   } as const;
   const text = formatLine(line);
   assert.deepEqual(parseLine(text), line);
@@ -421,6 +561,8 @@ Deno.test("line: what is written is read, and a wrong one says where", () => {
     [`${text} cert=${line.cert}`, /twice/],
     [`${text} colour=red`, /colour=red/],
     [text.replace("carrier=tls", "carrier=pigeon"), /carrier/],
+    [text.replace("master=server", "master=both"), /master= is not client or server/],
+    [text.replace("schedule=adaptive", "schedule=never"), /schedule=/],
     [text.replace("model=https", "model=../x"), /model/],
   ];
   for (const [bad, message] of wrong) {

@@ -80,6 +80,8 @@ export interface StandaloneServerOptions {
   readonly name?: string;
   /** What the line says of how clients are to play; `master: "client"` also refuses to lead. */
   readonly play?: Pick<ServerLine, "master" | "schedule" | "sessions">;
+  /** What the cover is drawn from where the server is master; random for each tunnel if absent. */
+  readonly leadSeed?: Uint8Array;
   /** Connects streams in place of our own way to destinations. */
   readonly connect?: TmServerOptions["connect"];
   /**
@@ -160,6 +162,7 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     models,
     decoy,
     lead: options.play?.master !== "client",
+    ...(options.leadSeed === undefined ? {} : { leadSeed: options.leadSeed }),
     destinations: { allowPrivate: options.allowPrivate ?? false },
     ...(options.connect === undefined ? {} : { connect: options.connect }),
     ...(log === undefined ? {} : { onWire: log.add }),

@@ -71,6 +71,8 @@ export interface TmServerOptions {
   readonly policy?: Policy;
   /** Whether this end is master of the cover for a client that wishes it; true if absent. */
   readonly lead?: boolean;
+  /** 16 bytes or more that the cover is drawn from where this end is master; random for each tunnel if absent. */
+  readonly leadSeed?: Uint8Array;
   /** What each user may hold. */
   readonly limits?: UserLimits;
   /** Milliseconds that a tunnel without connections is kept; ten minutes if absent. */
@@ -297,7 +299,7 @@ export class TmServer {
         models,
         ...(this.#options.lead === false
           ? {}
-          : { lead: { seed: new Uint8Array(randomBytes(16)) } }),
+          : { lead: { seed: this.#options.leadSeed ?? new Uint8Array(randomBytes(32)) } }),
         ...(policy === undefined ? {} : { policy }),
         ...(onWire === undefined ? {} : { onWire }),
         onFault: ({ report }) =>
