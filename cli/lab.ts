@@ -6,6 +6,7 @@ import { UsageError } from "../base/mod.ts";
 import { playOverLab } from "../evaluation/lab_play.ts";
 import {
   demand,
+  FOR_APPS,
   LAB_PROTOCOLS,
   type LabProtocol,
   leftovers,
@@ -35,6 +36,20 @@ export function command(): Command {
     .option("--seed <text>", "draws what users do; run K uses SEED/K", "lab")
     .option("--json", "print the result as JSON")
     .action(guarded(record));
+  lab.command("apps")
+    .description("record five applications in real browsers behind a gateway")
+    .command("record")
+    .description("record rounds, headers only: DIR/round-K/APPLICATION.pcap.gz")
+    .requiredOption("--out <dir>", "folder for the captures and PROVENANCE.json")
+    .option("--rounds <n>", "how many rounds, each with browsers of its own", whole(1, 100), 4)
+    .option("--first <k>", "number of the first round", whole(1, 1000), 1)
+    .option("--minutes <n>", "how long people begin new things in a round", whole(1, 240), 10)
+    .option("--applications <names>", "which, parted by commas; all five at once by default")
+    .option("--films <n>", "how many films to make for the player", whole(1, 50), 6)
+    .option("--media <dir>", "folder that keeps the films for the next run")
+    .option("--seed <text>", "draws what people do; round K uses SEED/K", "apps")
+    .option("--json", "print the result as JSON")
+    .action(guarded(recordApplications));
   lab.command("play")
     .description("record cover: a model between our own client and server, carrying random data")
     .option("--model <name|file>", "the model to play", "https")
@@ -117,6 +132,50 @@ async function record(flags: RecordFlags): Promise<void> {
       ? run.linkKind
       : `${run.link.meanLateMs.toFixed(2)}, ${run.link.maxLateMs.toFixed(1)}`;
     table.push([file, connections, run.packets.captured, run.packets.dropped, bytes, late]);
+  }
+  print(table.toString());
+}
+
+interface AppsFlags {
+  readonly out: string;
+  readonly rounds: number;
+  readonly first: number;
+  readonly minutes: number;
+  readonly applications?: string;
+  readonly films: number;
+  readonly media?: string;
+  readonly seed: string;
+  readonly json?: boolean;
+}
+
+async function recordApplications(flags: AppsFlags): Promise<void> {
+  await demand([], FOR_APPS);
+  const { APPLICATIONS, recordApps } = await import("../lab/apps/mod.ts");
+  const names = flags.applications?.split(",") ?? APPLICATIONS;
+  const applications = APPLICATIONS.filter((name) => names.includes(name));
+  if (applications.length !== names.length || applications.length === 0) {
+    throw new UsageError(
+      `--applications ${flags.applications}: some of ${APPLICATIONS.join(",")}, each once`,
+    );
+  }
+  const { out, rounds, first, minutes, seed } = flags;
+  const bar = progress();
+  const recordings = await recordApps({
+    ...{ out, rounds, first, minutes, seed, applications },
+    media: { films: flags.films, clips: 8 },
+    ...(flags.media === undefined ? {} : { mediaFolder: flags.media }),
+    onStage: (what, done) => bar.update(done, rounds, what),
+  }).finally(() => bar.stop());
+  if (flags.json) return printJson({ recordings });
+  const table = new Table({
+    head: ["file", "connections", "DNS", "packets", "wire MB", "file KB", "did"],
+  });
+  for (const { file, conversations, packets, wireBytes, bytes, did } of recordings) {
+    table.push([
+      ...[file, conversations.tcp, conversations.udp, packets.captured],
+      ...[(wireBytes / 1e6).toFixed(1), (bytes / 1e3).toFixed(0)],
+      Object.entries(did).map(([what, count]) => `${count} ${what}`).join(", "),
+    ]);
   }
   print(table.toString());
 }

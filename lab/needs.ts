@@ -31,6 +31,10 @@ const PACKAGES: Record<string, string> = {
   postfix: "postfix",
   swaks: "swaks",
   curl: "curl",
+  dnsmasq: "dnsmasq-base",
+  ffmpeg: "ffmpeg",
+  nft: "nftables",
+  udhcpc: "udhcpc",
 };
 
 const FOR_LINK = ["ip", "ss"];
@@ -42,6 +46,11 @@ const FOR_PROTOCOL: Record<LabProtocol, readonly string[]> = {
 };
 
 const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/** Programs that a recording of applications behind a gateway needs. */
+export const FOR_APPS: readonly string[] = [
+  ...["chromium", "dnsmasq", "ffmpeg", "nft", "nginx", "openssl", "udhcpc"],
+];
 
 /** Where a program is installed; undefined if it is not. */
 export async function findProgram(name: string): Promise<string | undefined> {
@@ -64,10 +73,13 @@ export async function mayMakeNamespaces(): Promise<boolean> {
 }
 
 /**
- * What is missing for a recording of `protocols` (or, with none, for a link and tcpdump alone): one
- * line each, empty if nothing is.
+ * What is missing for a recording of `protocols` (or, with none, for a link and tcpdump alone) and for what
+ * needs `more` programs: one line each, empty if nothing is.
  */
-export async function missingFor(protocols: readonly LabProtocol[]): Promise<string[]> {
+export async function missingFor(
+  protocols: readonly LabProtocol[],
+  more: readonly string[] = [],
+): Promise<string[]> {
   const missing: string[] = [];
   if (Deno.build.os !== "linux") return ["the laboratory needs Linux: use the samples that ship"];
   if (!await mayMakeNamespaces()) {
@@ -79,7 +91,9 @@ export async function missingFor(protocols: readonly LabProtocol[]): Promise<str
   if (!tun && !(missing.length === 0 && await hasNetem().catch(() => false))) {
     missing.push("there is no /dev/net/tun, and no netem in the kernel: modprobe tun");
   }
-  const programs = new Set([...FOR_RECORDING, ...protocols.flatMap((name) => FOR_PROTOCOL[name])]);
+  const programs = new Set(
+    [...FOR_RECORDING, ...protocols.flatMap((name) => FOR_PROTOCOL[name]), ...more],
+  );
   for (const program of programs) {
     if (await findProgram(program) === undefined) {
       missing.push(`${program} is missing: apt-get install ${PACKAGES[program]}`);
@@ -88,8 +102,11 @@ export async function missingFor(protocols: readonly LabProtocol[]): Promise<str
   return missing;
 }
 
-/** Throws {@linkcode LabNeeds} if anything that `protocols` need is missing. */
-export async function demand(protocols: readonly LabProtocol[]): Promise<void> {
-  const missing = await missingFor(protocols);
+/** Throws {@linkcode LabNeeds} if anything that `protocols` need, or any of `more` programs, is missing. */
+export async function demand(
+  protocols: readonly LabProtocol[],
+  more: readonly string[] = [],
+): Promise<void> {
+  const missing = await missingFor(protocols, more);
   if (missing.length > 0) throw new LabNeeds(missing);
 }

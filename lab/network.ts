@@ -53,6 +53,23 @@ export async function hasNetem(): Promise<boolean> {
   }
 }
 
+/** Starts the program that joins two namespaces by a delayed link; returns when both interfaces are there. */
+export async function startTunLink(settings: TunLinkSettings): Promise<Running> {
+  const program = new URL("tun_link.ts", import.meta.url).pathname;
+  const link = new Running([
+    Deno.execPath(),
+    ...["run", "--quiet", "--no-prompt", "--no-remote", "--cached-only", "--allow-ffi", program],
+    JSON.stringify(settings),
+  ], { env: { NO_COLOR: "1", HOME: "/nonexistent", ...denoCache() } });
+  try {
+    await link.said(/ready/, 20_000);
+  } catch (error) {
+    await link.stop("SIGKILL");
+    throw error;
+  }
+  return link;
+}
+
 /** Several networks of one process may be up at once. */
 function uniqueStem(): string {
   return `${temporaryPrefix()}${crypto.randomUUID().slice(0, 6)}`;
@@ -132,7 +149,7 @@ export class LabNetwork implements AsyncDisposable {
 
   async #tun(): Promise<void> {
     const { link, loss = 0, jitterMs = 0, seed = 0 } = this.#options;
-    const settings: TunLinkSettings = {
+    this.#link = await startTunLink({
       namespaces: [`/run/netns/${this.client}`, `/run/netns/${this.server}`],
       device: LINK_DEVICE,
       delayMs: link.oneWayDelayMs,
@@ -141,14 +158,7 @@ export class LabNetwork implements AsyncDisposable {
       loss,
       jitterMs,
       seed,
-    };
-    const program = new URL("tun_link.ts", import.meta.url).pathname;
-    this.#link = new Running([
-      Deno.execPath(),
-      ...["run", "--quiet", "--no-prompt", "--no-remote", "--cached-only", "--allow-ffi", program],
-      JSON.stringify(settings),
-    ], { env: { NO_COLOR: "1", HOME: "/nonexistent", ...denoCache() } });
-    await this.#link.said(/ready/, 20_000);
+    });
   }
 
   /**
