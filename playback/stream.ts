@@ -11,6 +11,9 @@ import { Ring } from "./tunnel_ring.ts";
 /** Most bytes that one `read` hands over. */
 const READ_SIZE = 65536;
 
+/** Pieces that are held out of order before the peer counts as broken. */
+const MAX_PIECES = 16384;
+
 /** A buffer larger than this is given back when it is empty. */
 const KEEP_SIZE = 65536;
 
@@ -282,7 +285,7 @@ export class StreamState implements TunnelStream {
     this.#receiveHighest = Math.max(this.#receiveHighest, end);
     if (offset > this.receiveNext) {
       this.#beyond.add(offset, end);
-      if (this.#beyond.count > this.#receiveRing.limit / 16) {
+      if (this.#beyond.count > MAX_PIECES) {
         throw new TunnelProtocolError("data in too many pieces");
       }
       return;

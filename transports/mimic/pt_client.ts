@@ -17,7 +17,7 @@ import {
 } from "../pt/mod.ts";
 import { formatLine, LINE_KEYS, LineError, lineOf, type ServerLine } from "./line.ts";
 import { ORPORT } from "./pt_orport.ts";
-import { carrierOptionsOf, checkCarrier } from "./standalone.ts";
+import { carrierOptionsOf, checkCarrier, warnOfNoCover } from "./standalone.ts";
 import { TmClient } from "./tm_client.ts";
 
 /** Failed attempts in a row before tor is told; tor has pauses of its own. */
@@ -130,6 +130,7 @@ class SharedTunnel {
   ) {
     const model = modelFromFile(modelText, line.model);
     checkCarrier(model, line.carrier, insisted);
+    warnOfNoCover(model, (text) => context.log("warning", text));
     const { address, digest, master, schedule, sessions } = line;
     const derived = digest !== undefined && model.description.digest.startsWith(digest);
     this.#onEnd = onEnd;

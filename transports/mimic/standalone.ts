@@ -1,5 +1,5 @@
 import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
-import type { CoverModel, End, PlanSource } from "../../models/mod.ts";
+import { type CoverModel, type End, hidesNothing, type PlanSource } from "../../models/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
 import {
   type CarrierClientOptions,
@@ -52,6 +52,14 @@ export function checkCarrier(
 ): void {
   const { carrier, name } = description;
   if (carrier !== used && insisted !== true) throw new CarrierMismatch(name, carrier, used);
+}
+
+/** Warns where a model is no cover. */
+export function warnOfNoCover({ description }: CoverModel, warn: (text: string) => void): void {
+  if (!hidesNothing(description)) return;
+  warn(
+    `the model ${description.name} hides nothing but the content: sizes, times and volume are the user's own`,
+  );
 }
 
 /** What servers of a protocol negotiate inside TLS. */
@@ -207,6 +215,7 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
   };
   const text = formatLine(line);
   const onWarning = options.onWarning ?? (() => {});
+  for (const model of models) warnOfNoCover(model, onWarning);
   const before = await lineBefore(options.state);
   if (before !== undefined && before.cert !== line.cert) {
     onWarning("the key is another than at the last start: users need their new line");
@@ -363,6 +372,7 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
   const schedule = options.schedule ?? line.schedule;
   const sessions = options.sessions ?? line.sessions;
   checkCarrier(model, line.carrier, options.insistOnCarrier);
+  warnOfNoCover(model, onNote ?? (() => {}));
   const address = options.connect ?? line.address;
   const sameModel = line.digest !== undefined && model.description.digest.startsWith(line.digest);
   const log = options.wireLog === undefined ? undefined : new WireLogFile(options.wireLog);
