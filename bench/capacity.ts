@@ -1,7 +1,8 @@
 /**
  * How many tunnels a core plays in time. Tunnels of the model `https` are added until the 99th percentile of
  * lateness, at either end, passes 10 ms; each end is a process, so each has a core of the machine's two at most.
- * Then memory a tunnel, and the processor time that a megabyte of user data costs.
+ * Then memory a tunnel, and the processor time that a megabyte of user data costs beside obfs4proxy, as tor runs
+ * both.
  *
  * @module
  */
@@ -9,11 +10,69 @@ import { sleep } from "../lab/process.ts";
 import type { Benchmark, BenchmarkOptions } from "./benchmark.ts";
 import { EndProcess } from "./support/ends.ts";
 import { processorSeconds } from "./support/processor.ts";
+import {
+  driveThrough,
+  installed,
+  ownPt,
+  type PtOptions,
+  startApplication,
+  startPt,
+  type Transport,
+} from "./support/transports.ts";
 
 /** The benchmark. */
 export const benchmark: Benchmark = { about: "tunnels a core plays in time", run };
 
 const LIMIT = 10;
+
+interface Cost {
+  readonly name: string;
+  readonly megabytes: number;
+  readonly rate: number;
+  readonly server: number;
+  readonly client: number;
+}
+
+/** What a download costs through a transport whose user wants all that it carries. */
+async function costOf(name: string, amount: number, transport: Transport): Promise<Cost> {
+  // Handshakes, the first use of what is hot, and the tunnel's beginning are not part of it.
+  const drive = (bytes: number) =>
+    driveThrough(transport.way, { test: "down", amount: bytes, connections: 1, cap: 240_000 });
+  await drive(amount / 8);
+  const before = await processorSeconds(transport.pids);
+  const { ms } = await drive(amount);
+  const after = await processorSeconds(transport.pids);
+  const [server, client] = after.map((seconds, i) => (seconds - before[i]!) * 1e6 / amount);
+  return {
+    name,
+    megabytes: amount / 1e6,
+    rate: amount / 1000 / ms,
+    server: server!,
+    client: client!,
+  };
+}
+
+async function costs(quick: boolean, note: (text: string) => void): Promise<Cost[]> {
+  await using application = await startApplication();
+  const orPort = application.port;
+  const bulk = quick ? 64e6 : 512e6;
+  const shaped = quick ? 2e5 : 2e6;
+  const mimic = (...options: string[]) => ({ name: "mimic", command: ownPt(), options, orPort });
+  const runs: [string, number, PtOptions][] = [
+    ["mimic, https, 4 sessions", shaped, mimic("model=https", "sessions=4")],
+    ["mimic, bulk", bulk, mimic("model=bulk")],
+  ];
+  if (await installed("obfs4proxy")) {
+    runs.push(["obfs4", bulk, { name: "obfs4", command: ["obfs4proxy"], orPort }]);
+  }
+  const found: Cost[] = [];
+  for (const [name, amount, options] of runs) {
+    note(`processor time: ${name}`);
+    await using transport = await startPt(options);
+    found.push(await costOf(name, amount, transport));
+  }
+  return found;
+}
 
 interface Step {
   readonly tunnels: number;
@@ -25,7 +84,27 @@ interface Step {
   readonly wire: number;
 }
 
-async function run({ note, quick, seed }: BenchmarkOptions) {
+async function run(options: BenchmarkOptions) {
+  const cost = await costs(options.quick, options.note);
+  const { data, notes, table } = await tunnels(options);
+  return {
+    tables: [table, {
+      title: "Processor time of a download by a user who wants all that is carried, ms a MB",
+      head: ["", "MB", "MB/s", "server", "client"],
+      rows: cost.map(({ client, megabytes, name, rate, server }) => [
+        name,
+        String(megabytes),
+        rate.toFixed(2),
+        (1000 * server).toFixed(1),
+        (1000 * client).toFixed(1),
+      ]),
+    }],
+    notes,
+    data: { ...data, cost },
+  };
+}
+
+async function tunnels({ note, quick, seed }: BenchmarkOptions) {
   const seconds = quick ? 5 : 20;
   const most = quick ? 32 : 2048;
   const { end: server, line } = await EndProcess.server(["https"]);
@@ -63,7 +142,7 @@ async function run({ note, quick, seed }: BenchmarkOptions) {
     (bytes - empty[i]!.resident) / largest.tunnels / 1024
   );
   return {
-    tables: [{
+    table: {
       title:
         `Idle tunnels of the model https, client's and server's end each in one process; ${seconds} s a step`,
       head: [
@@ -88,7 +167,7 @@ async function run({ note, quick, seed }: BenchmarkOptions) {
         (step.resident[0]! / 1e6).toFixed(0),
         (step.wire / 1e6).toFixed(2),
       ]),
-    }],
+    },
     notes: [
       held === undefined
         ? `Not even ${steps[0]!.tunnels} tunnels stayed under ${LIMIT} ms at the 99th percentile.`
