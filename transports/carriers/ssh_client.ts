@@ -6,7 +6,7 @@ import { ConnectError, WrongCertificate } from "./errors.ts";
 import { SshConnection } from "./ssh_connection.ts";
 import { type SshKey, userKeyOf } from "./ssh_keys.ts";
 import { killProgram, readLines, startProgram } from "./ssh_program.ts";
-import { innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
+import { freePort, innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
 
 /** Milliseconds until an attempt is given up. */
 const TIMEOUT = 30_000;
@@ -64,7 +64,6 @@ class Dial {
   readonly #settled = Promise.withResolvers<CarrierConnection>();
   readonly #options: CarrierClientOptions;
   readonly #address: string;
-  readonly #path: string;
   readonly #id: string;
   readonly #open: Set<() => void>;
   readonly #deadline: ReturnType<typeof setTimeout>;
@@ -84,7 +83,6 @@ class Dial {
   ) {
     this.#options = options;
     this.#address = addressOf(options);
-    this.#path = `${folder}/${serial}`;
     this.#id = `ssh-${serial}`;
     this.#open = open;
     this.connection = this.#settled.promise;
@@ -98,12 +96,13 @@ class Dial {
     const target = open === undefined
       ? { hostname, port }
       : { hostname: "127.0.0.1", port: await this.#listenRelay(open) };
+    const near = await freePort("127.0.0.1");
     if (this.#over) return;
     const child = startProgram("ssh", [
       ...options({
         IdentityFile: `${folder}/key`,
         KnownHostsCommand: knownHosts(pin, user),
-        LocalForward: `${this.#path} 127.0.0.1:${innerPortOf(pin)}`,
+        LocalForward: `127.0.0.1:${near} 127.0.0.1:${innerPortOf(pin)}`,
       }),
       ...["-v", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
       ...["-s", "--", target.hostname, "sftp"],
@@ -119,11 +118,15 @@ class Dial {
     });
     await version;
     if (this.#over) return;
-    const socket = net.connect({ path: this.#path, allowHalfOpen: true });
+    const socket = net.connect({
+      host: "127.0.0.1",
+      port: near,
+      noDelay: true,
+      allowHalfOpen: true,
+    });
     socket.once("error", (error) => this.#fail(socketReason(error), error));
     socket.once("connect", () => {
       if (this.#over) return void socket.destroy();
-      Deno.remove(this.#path).catch(() => {});
       clearTimeout(this.#deadline);
       const digest = new Uint8Array(Buffer.from(pin, "base64url"));
       const hangUp = () => this.#hangUp();
@@ -183,7 +186,6 @@ class Dial {
     const child = this.#child;
     this.#child = undefined;
     if (child !== undefined) killProgram(child, "SIGKILL");
-    Deno.remove(this.#path).catch(() => {});
   }
 
   /**
@@ -226,7 +228,6 @@ function options(own: Record<string, string>): string[] {
     IdentityAgent: "none",
     PreferredAuthentications: "publickey",
     ServerAliveInterval: "0",
-    StreamLocalBindMask: "0177",
     StrictHostKeyChecking: "yes",
     UpdateHostKeys: "no",
     UserKnownHostsFile: "none",

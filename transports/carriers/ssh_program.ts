@@ -6,6 +6,9 @@ const PROGRAMS = {
   sshd: { path: "/usr/sbin/sshd", debian: "openssh-server" },
 };
 
+/** Has a program end when its parent is no more, however that ended; util-linux has it. */
+const SETPRIV = "/usr/bin/setpriv";
+
 /** A program of OpenSSH that cannot be started. */
 export class ProgramError extends UserError {
   /** `program` is its name. */
@@ -28,15 +31,27 @@ export function startProgram(
   stdio: Pick<Deno.CommandOptions, "stdin" | "stdout">,
 ): Deno.ChildProcess {
   const { debian, path } = PROGRAMS[program];
+  const options: Deno.CommandOptions = {
+    clearEnv: true,
+    env: ENV,
+    cwd: "/",
+    stderr: "piped",
+    ...stdio,
+  };
+  // A listening program that outlived us would keep its port.
+  if (program === "sshd") {
+    try {
+      Deno.statSync(path);
+      return new Deno.Command(SETPRIV, {
+        ...options,
+        args: ["--pdeathsig", "TERM", path, ...args],
+      }).spawn();
+    } catch {
+      // Without it, or without being allowed to start it, or there is no sshd: as below.
+    }
+  }
   try {
-    return new Deno.Command(path, {
-      args: [...args],
-      clearEnv: true,
-      env: ENV,
-      cwd: "/",
-      stderr: "piped",
-      ...stdio,
-    }).spawn();
+    return new Deno.Command(path, { ...options, args: [...args] }).spawn();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) {
       throw new ProgramError(program, `there is no ${path}: install ${debian}`, error);

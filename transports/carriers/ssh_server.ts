@@ -1,11 +1,11 @@
 import { Buffer } from "node:buffer";
-import net, { type AddressInfo } from "node:net";
+import net from "node:net";
 import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
 import { SshConnection } from "./ssh_connection.ts";
 import { digestOf, newHostKey, userKeyOf } from "./ssh_keys.ts";
 import { killProgram, ProgramError, readLines, startProgram } from "./ssh_program.ts";
-import { innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
+import { freePort, innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
 
 /** Milliseconds that sshd may take to listen. */
 const START_DEADLINE = 15_000;
@@ -236,18 +236,6 @@ function listenInner(
       );
     });
     server.listen(port, "127.0.0.1", () => resolve(server));
-  });
-}
-
-/** A port that is free now; sshd cannot choose one itself. */
-function freePort(hostname: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once("error", (error) => reject(new ListenError(`${hostname}:0`, "--listen", error)));
-    server.listen(0, hostname, () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
   });
 }
 
