@@ -1,6 +1,7 @@
+import { fileURLToPath } from "node:url";
 import type { LinkProfile } from "../link_profile.ts";
 import { endAllIn, removeNamespace, temporaryPrefix } from "../leftovers.ts";
-import { LinkFailed, startTunLink } from "../network.ts";
+import { denoCache, LinkFailed, startTunLink } from "../network.ts";
 import { run, Running, sleep, type StartOptions } from "../process.ts";
 import type { TunLinkReport } from "../tun_link.ts";
 
@@ -150,6 +151,24 @@ export class AppsNetwork implements AsyncDisposable {
       await sleep(50);
     }
     throw new LinkFailed(`nothing listens on port ${port} after ${milliseconds} ms`);
+  }
+
+  /** Sets the gateway up by our own command, with the rights of its task. */
+  async setUpGateway(): Promise<void> {
+    const main = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
+    const state = `${this.#options.folder}/gateway`;
+    await run(
+      this.in(this.gateway, [
+        ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-remote", "--cached-only"],
+        ...[`--allow-read=${state}`, `--allow-write=${state}`],
+        "--allow-run=ip,nft,sysctl,dnsmasq,pgrep,pkill",
+        "--allow-env=NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
+        ...[main, "gateway", "up", "--lan", LAN_DEVICE, "--wan", WAN_DEVICE],
+        ...["--dns", NAME_SERVER, "--state", state],
+      ]),
+      30_000,
+      { env: { NO_COLOR: "1", ...denoCache() } },
+    );
   }
 
   /** Has a client get its address by DHCP; returns the address. */

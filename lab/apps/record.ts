@@ -18,7 +18,7 @@ import { type CaptureCounts, parseCounts } from "../tcpdump.ts";
 import type { TunLinkReport } from "../tun_link.ts";
 import { type Application, ORIGINS } from "./applications.ts";
 import { makeMedia, type Media } from "./media.ts";
-import { AppsNetwork, LAN_DEVICE, NAME_SERVER, WAN_DEVICE } from "./network.ts";
+import { AppsNetwork, LAN_DEVICE } from "./network.ts";
 import type { VisitorSettings } from "./visitor.ts";
 
 /** A round went wrong in a way that would make a bad recording. */
@@ -121,24 +121,6 @@ async function versions(): Promise<Record<string, string>> {
   return { ...found, "playwright-core": playwright.version, "hls.js": hls.version };
 }
 
-/** Starts our own gateway command in the gateway's namespace. */
-async function setUpGateway(network: AppsNetwork, folder: string): Promise<void> {
-  const main = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
-  const state = `${folder}/gateway`;
-  await run(
-    network.in(network.gateway, [
-      ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-remote", "--cached-only"],
-      ...[`--allow-read=${state}`, `--allow-write=${state}`],
-      "--allow-run=ip,nft,sysctl,dnsmasq,pgrep,pkill",
-      "--allow-env=NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
-      ...[main, "gateway", "up", "--lan", LAN_DEVICE, "--wan", WAN_DEVICE, "--dns", NAME_SERVER],
-      ...["--state", state],
-    ]),
-    30_000,
-    { env: { NO_COLOR: "1", ...denoCache() } },
-  );
-}
-
 /** tcpdump on the gateway's interface towards the clients, for one of them. */
 async function startCapture(
   network: AppsNetwork,
@@ -234,7 +216,7 @@ async function recordRound(
     });
     await startWebFarm(network, folder, ORIGINS);
     await startNameServer(network, folder, ORIGINS);
-    await setUpGateway(network, folder);
+    await network.setUpGateway();
     const started = [];
     for (const application of applications) {
       const client = await network.lease(application);

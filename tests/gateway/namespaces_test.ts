@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { whyNoNamespaces } from "./needs.ts";
-import { ThreeNamespaces, WAN_ADDRESS } from "./three_namespaces.ts";
+import { OUTSIDE, root, run, ThreeNamespaces, WAN_ADDRESS } from "./three_namespaces.ts";
 
 const why = await whyNoNamespaces();
 const test = (name: string, fn: () => Promise<void>) =>
@@ -88,6 +88,49 @@ test("a second up changes nothing, other settings are refused, a dead dnsmasq is
   assert.match((await three.run("status")).output, /^up/);
   await three.run("down");
   same(await three.snapshot(), before);
+});
+
+/** Waits until something listens to the packets of the gateway's interface. */
+async function untilCapturing(three: ThreeNamespaces, count: number): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    const argv = ["ss", "-H", "-0", "-a", "-n"];
+    const { output } = await three.in(three.gateway, argv);
+    if (output.split("\n").filter((line) => line.includes("lan0")).length >= count) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail("nothing captures on lan0");
+}
+
+test("flows are printed, and named, on the gateway's interface while a client fetches", async () => {
+  await using three = await ThreeNamespaces.up();
+  const model = `${three.folder}/model`;
+  const trained = await run([
+    ...await three.task("train", `https=${root}samples/https/run-1.pcap.gz`, "--features", "seed5"),
+    ...[`ssh=${root}samples/ssh/run-1.pcap.gz`, "--trees", "5", "--workers", "1", "--out", model],
+  ]);
+  assert.equal(trained.code, 0, trained.errors);
+  await three.serve();
+  await three.up();
+  const { ip: client } = await three.dhcp();
+  const live = ["--interface", "lan0", "--filter", "tcp port 8080", "--seconds", "60"];
+  const printers = [
+    three.start(three.gateway, await three.task("flows", ...live)),
+    three.start(three.gateway, await three.task("classify", "--model", model, ...live)),
+  ];
+  await untilCapturing(three, printers.length);
+  assert.ok(await three.fetch());
+  const flow = `${client!.replaceAll(".", "[.]")} ${OUTSIDE.replaceAll(".", "[.]")} \\d+ 8080 tcp`;
+  const patterns = [
+    new RegExp(`^\\d+[.]\\d+ ${flow} \\d+ \\d+ \\d+ 5\\d{4}\\n`),
+    new RegExp(`^\\d+[.]\\d+ ${flow} \\d+ \\d+ \\d+ 5\\d{4} (https|ssh|unknown)\\b`),
+  ];
+  for (const [index, { stdout }] of printers.entries()) {
+    const reader = stdout.getReader();
+    const { value } = await reader.read();
+    reader.releaseLock();
+    assert.match(new TextDecoder().decode(value), patterns[index]!);
+  }
+  await three.run("down");
 });
 
 test("bad input gets one clear line and changes nothing", async () => {

@@ -12,6 +12,8 @@ export async function whyNoNamespaces(): Promise<string | undefined> {
       ["sysctl", "--version"],
       ["pgrep", "--version"],
       ["curl", "--version"],
+      ["tcpdump", "--version"],
+      ["ss", "-V"],
     ] as const
   ) {
     if (!await run(program, flag)) return `${program} is missing`;

@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
+/** The repository's folder. */
+export const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** How a program ended. */
 export interface Ended {
@@ -91,6 +92,15 @@ export class ThreeNamespaces implements AsyncDisposable {
     return run(["ip", "netns", "exec", name, ...argv], env);
   }
 
+  /** One of our commands, with the rights of its task. */
+  async task(name: string, ...args: string[]): Promise<string[]> {
+    const { tasks } = JSON.parse(await Deno.readTextFile(`${root}deno.json`));
+    const [program, ...words] = (tasks[name] as string).split(" ");
+    if (program !== "deno" || words[0] !== "run") throw new Error(`deno.json: ${name}`);
+    const own = words.map((word) => word.replace(/^cli\//, `${root}cli/`));
+    return [Deno.execPath(), own[0]!, "--quiet", "--cached-only", ...own.slice(1), ...args];
+  }
+
   /** The gateway command, with the rights of its task (and no more) for this state folder. */
   command(...args: string[]): string[] {
     return [
@@ -138,6 +148,7 @@ export class ThreeNamespaces implements AsyncDisposable {
       stdin: "null",
       stdout: "piped",
       stderr: "null",
+      env: { NO_COLOR: "1" },
     }).spawn();
     this.#children.push(child);
     return child;
