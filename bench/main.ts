@@ -16,6 +16,7 @@ import { load } from "./support/processor.ts";
 const BENCHMARKS: ReadonlyMap<string, () => Promise<{ readonly benchmark: Benchmark }>> = new Map([
   ["bulk", () => import("./bulk.ts")],
   ["goodput", () => import("./goodput.ts")],
+  ["leak", () => import("./leak.ts")],
   ["capacity", () => import("./capacity.ts")],
   ["lateness", () => import("./lateness.ts")],
 ]);

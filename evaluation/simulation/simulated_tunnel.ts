@@ -37,6 +37,8 @@ export interface SimulationOptions {
   readonly keep?: boolean;
   /** Told of everything that the client's end does on the wire. */
   readonly onWire?: (event: WireEvent) => void;
+  /** The same for the server's end. */
+  readonly onServerWire?: (event: WireEvent) => void;
 }
 
 /**
@@ -57,7 +59,7 @@ export class SimulatedTunnel {
   /** Prepares both ends; the client's begins at once. */
   constructor(options: SimulationOptions) {
     const { clock } = this;
-    const { link, model, onWire, schedule, seed, sessions } = options;
+    const { link, model, onServerWire, onWire, schedule, seed, sessions } = options;
     this.path = new SimulatedPath(clock, link, { keep: options.keep ?? false });
     this.#tunnels = {
       client: new ReliableTunnel({ ...options.tunnel, end: "client", clock }),
@@ -70,6 +72,7 @@ export class SimulatedTunnel {
       tunnel: this.#tunnels.server,
       models: [model],
       lead: { seed: substream(seed, "server") },
+      ...(onServerWire === undefined ? {} : { onWire: onServerWire }),
       onFault: fault,
     });
     const proof = new Uint8Array(TOKEN);
