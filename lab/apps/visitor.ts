@@ -5,13 +5,14 @@
  * @module
  */
 import fs from "node:fs";
+import type { Browser } from "playwright-core";
 import { seededRandom } from "../random.ts";
 import type { Application } from "./applications.ts";
 import type { Media } from "./media.ts";
-import { browser } from "./users/browser.ts";
+import { browser as browse } from "./users/browser.ts";
 import { game } from "./users/game.ts";
 import { news } from "./users/news.ts";
-import { Person } from "./users/person.ts";
+import { type Clock, Person } from "./users/person.ts";
 import { video } from "./users/video.ts";
 import { weather } from "./users/weather.ts";
 
@@ -31,11 +32,23 @@ export interface VisitorSettings {
 
 const USE: Record<Application, (person: Person, media: Media) => Promise<void>> = {
   video: (person, { films }) => video(person, films),
-  browser,
+  browser: browse,
   news,
   game: (person, { clips }) => game(person, clips),
   weather: (person, { clips }) => weather(person, clips),
 };
+
+/** Has a person use the application with a browser; returns what they did. */
+export async function use(
+  settings: VisitorSettings,
+  browser: Browser,
+  clock: Clock,
+): Promise<Record<string, number>> {
+  const random = seededRandom("visitor", settings.application, settings.seed);
+  const person = new Person(browser, random, clock, settings.milliseconds);
+  await USE[settings.application](person, settings.media);
+  return person.did;
+}
 
 /**
  * playwright-core looks for files under /proc, to which a program without all rights has no access: Node's
@@ -68,11 +81,12 @@ async function visit(settings: VisitorSettings): Promise<Record<string, number>>
     ],
   });
   try {
-    const deadline = performance.now() + settings.milliseconds;
-    const random = seededRandom("visitor", settings.application, settings.seed);
-    const person = new Person(instance, random, deadline);
-    await USE[settings.application](person, settings.media);
-    return person.did;
+    const clock = {
+      now: () => performance.now(),
+      sleep: (milliseconds: number) =>
+        new Promise<void>((resolve) => setTimeout(resolve, milliseconds)),
+    };
+    return await use(settings, instance, clock);
   } finally {
     await instance.close();
   }

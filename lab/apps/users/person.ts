@@ -3,6 +3,14 @@ import type { Random } from "../../random.ts";
 import { type LogNormal, logNormal, normal } from "../../workload/distribution.ts";
 import type { PageKind } from "../page.ts";
 
+/** Where time comes from and how it passes, in milliseconds. */
+export interface Clock {
+  /** The time. */
+  now(): number;
+  /** Waits. */
+  sleep(milliseconds: number): Promise<void>;
+}
+
 /** Somebody who uses an application for a while: what they draw, how long they take, what they did. */
 export class Person {
   /** How slow this person is: drawn for each round, so that rounds differ. */
@@ -10,14 +18,22 @@ export class Person {
   /** What was done, for people to read. */
   readonly did: Record<string, number> = {};
 
-  /** `deadline` is in the time of `performance.now()`. */
-  constructor(readonly browser: Browser, readonly random: Random, readonly deadline: number) {
+  readonly #deadline: number;
+
+  /** Begins now, and begins nothing new after `milliseconds`. */
+  constructor(
+    readonly browser: Browser,
+    readonly random: Random,
+    readonly clock: Clock,
+    milliseconds: number,
+  ) {
     this.#pace = Math.exp(0.2 * normal(random));
+    this.#deadline = clock.now() + milliseconds;
   }
 
   /** Whether there is time left. */
   get busy(): boolean {
-    return performance.now() < this.deadline;
+    return this.clock.now() < this.#deadline;
   }
 
   /** Counts something. */
@@ -28,8 +44,7 @@ export class Person {
   /** Waits as long as drawn, in milliseconds, and no longer than there is time. */
   async pause(shape: LogNormal): Promise<void> {
     const drawn = this.#pace * logNormal(this.random, shape);
-    const left = Math.max(0, this.deadline - performance.now());
-    await new Promise((resolve) => setTimeout(resolve, Math.min(drawn, left)));
+    await this.clock.sleep(Math.max(0, Math.min(drawn, this.#deadline - this.clock.now())));
   }
 
   /** A window with no memory of what was seen before. */
