@@ -75,6 +75,9 @@ export interface Setup {
 
 const VERSION = 2;
 
+/** The most that a set-up may ask of a first message: what one record holds. */
+const MOST_MINIMUM = 16384;
+
 /** Bytes that the tunnel puts before a control frame's body: frame type, control type, length. */
 export function frameOverhead(body: number): number {
   return 2 + varintLength(body);
@@ -159,6 +162,9 @@ export function decodeSetup(body: Uint8Array): Setup {
     number,
   ];
   if (version !== VERSION) throw new EngineFrameError(`a set-up of version ${version}`);
+  if (minimum > MOST_MINIMUM || minimumHere > MOST_MINIMUM) {
+    throw new EngineFrameError("a first message that is too large");
+  }
   const derived = (flags & 1) > 0;
   const schedule = SCHEDULES[flags >> 2];
   if (schedule === undefined || rest.length !== (derived ? 24 : 0)) {

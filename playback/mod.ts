@@ -24,6 +24,7 @@ export * from "./lead.ts";
 export * from "./opener.ts";
 export * from "./openings.ts";
 export * from "./plan_codec.ts";
+export * from "./plans_sent.ts";
 export * from "./policy.ts";
 export * from "./reliable_tunnel.ts";
 export * from "./schedule.ts";

@@ -242,10 +242,15 @@ export class Opener extends Engine {
     return this.#theirs === undefined ? "client" : "server";
   }
 
+  /** Model sessions that this end wants played at once. */
+  get #wished(): number {
+    return Math.min(this.#options.sessions ?? 1, this.policy.maxSessions);
+  }
+
   /** Begins to play. */
   start(): void {
     if (this.#master === "client") {
-      this.#stride = Math.min(this.#options.sessions ?? 1, this.policy.maxSessions);
+      this.#stride = this.#wished;
       this.#own.openings.stride = this.#stride;
     }
     this.#startSlots();
@@ -542,9 +547,7 @@ export class Opener extends Engine {
         form: this.#form,
         master: this.#master,
         schedule: this.#schedule,
-        sessions: this.#master === "client"
-          ? this.#stride
-          : Math.min(this.#options.sessions ?? 1, this.policy.maxSessions),
+        sessions: this.#wished,
         minimum: this.#minimum,
         minimumHere,
         digest: digestHead(this.#options.model.description.digest),
@@ -632,7 +635,7 @@ export class Opener extends Engine {
       throw new EngineFrameError("a lead that was not asked for");
     }
     if (this.#ready) return;
-    if (setup.sessions > this.policy.maxSessions) {
+    if (setup.sessions > this.#wished) {
       return this.#fail(new MasterRefusedError(`${setup.sessions} sessions at once`));
     }
     const { model, plans } = this.#options;

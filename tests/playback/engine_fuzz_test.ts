@@ -20,15 +20,15 @@ function frame(random: SeededRandom): Uint8Array {
       { requestTimes: false },
     );
   const small = () => random.integer(5);
-  let type = 1 + random.integer(8);
+  let type = 1 + random.integer(12);
   let body = noise(40);
-  switch (random.integer(7)) {
+  switch (random.integer(9)) {
     case 0:
-      type = ENGINE.setup;
+      type = random.integer(2) === 0 ? ENGINE.setup : ENGINE.lead;
       body = encodeSetup({
         form: random.integer(2) === 0 ? "derived" : "embedded",
-        master: "server",
-        schedule: "demand",
+        master: random.integer(2) === 0 ? "server" : "client",
+        schedule: (["strict", "demand", "adaptive"] as const)[random.integer(3)]!,
         sessions: small(),
         minimum: small() * 10,
         minimumHere: small() * 10,
@@ -44,7 +44,15 @@ function frame(random: SeededRandom): Uint8Array {
       break;
     case 2:
       type = ENGINE.ahead;
-      body = packNumbers([small(), small(), small()], plan()) as Uint8Array<ArrayBuffer>;
+      // An opening, then a plan.
+      body = packNumbers(
+        [small(), small(), random.integer(2), small() % 2 * small(), 4 + small(), small() * 1000],
+        plan(),
+      ) as Uint8Array<ArrayBuffer>;
+      break;
+    case 4:
+      type = [ENGINE.own, ENGINE.kind, ENGINE.kinds][random.integer(3)]!;
+      body = packNumbers([small(), ...noise(8)]) as Uint8Array<ArrayBuffer>;
       break;
     case 3:
       type = [ENGINE.ready, ENGINE.planned, ENGINE.backlog, ENGINE.error][random.integer(4)]!;
@@ -99,7 +107,9 @@ Deno.test("a hostile acceptor cannot bring an opener down", () => {
     let dials = 0;
     const world = makeWorld({
       prefix: { client: 0, server: 0 },
+      lead: run % 4 < 2 ? "client" : "server",
       opener: {
+        schedule: run % 8 < 4 ? "demand" : "adaptive",
         sessions: 3,
         form: run % 2 === 0 ? "derived" : "embedded",
         dial: ({ done }) => {

@@ -78,7 +78,7 @@ for (const { form, lead } of STRICT_ROLES) {
         ...options,
         lead,
         opener: { form, ...options.opener },
-      }, 3);
+      }, 1.5);
       assertSameWire(idle, busy);
       assert.deepEqual([busy.opener.form, busy.opener.master], [form, lead]);
     });
@@ -86,7 +86,7 @@ for (const { form, lead } of STRICT_ROLES) {
 
   Deno.test(`strict, ${lead} leads, ${form}: idle and busy look alike while connections break`, () => {
     const options = { lead, opener: { form, sessions: 3 } };
-    const [idle, busy] = idleAndBusy(options, 3, ({ clock, network }) => {
+    const [idle, busy] = idleAndBusy(options, 1.5, ({ clock, network }) => {
       const breakOne = () => {
         const open = network.open();
         if (open.length > 0) network.kill(open[open.length >> 1]!, 7);

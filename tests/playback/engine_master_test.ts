@@ -330,6 +330,9 @@ Deno.test("a set-up reads as it was written; another version or length is refuse
   assert.deepEqual(decodeSetup(encodeSetup(embedded)), embedded);
   assert.throws(() => decodeSetup(bytes.subarray(0, bytes.length - 1)), EngineFrameError);
   assert.throws(() => decodeSetup(bytes.subarray(0, 3)), EngineFrameError);
+  for (const large of [{ minimum: 2 ** 40 }, { minimumHere: 16_385 }]) {
+    assert.throws(() => decodeSetup(encodeSetup({ ...setup, ...large })), EngineFrameError);
+  }
   bytes[0] = 1;
   assert.throws(() => decodeSetup(bytes), EngineFrameError);
 });
