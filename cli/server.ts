@@ -91,7 +91,7 @@ async function run(options: Options): Promise<void> {
   }
   const [first, ...others] = await Promise.all((options.model ?? ["https"]).map(loadModel));
   const alpn = options.alpn?.split(",").filter((item) => item !== "") ??
-    alpnOf(first!.description.protocol);
+    alpnOf(first!.description.protocol, options.front);
   const running = await startServer({
     listen: parseAddress(options.listen, "--listen", "127.0.0.1"),
     models: [first!, ...others],

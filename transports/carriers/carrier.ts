@@ -38,6 +38,8 @@ export interface CarrierClientOptions {
   readonly pin: string;
   /** The user's secret, for carriers whose protocol has a way of its own to prove it. */
   readonly secret: Uint8Array;
+  /** Where files are made that are needed while it runs; the system's folder for such if absent. */
+  readonly folder?: string;
   /** The account to log in to, where the protocol has such; the carrier's usual one if absent. */
   readonly login?: string;
   /** The server's name to ask for, where the protocol has such; none if absent. */
@@ -88,6 +90,8 @@ export interface CarrierServerOptions {
   readonly genuine?: { readonly host: string; readonly port: number };
   /** Told in words of what goes wrong; without addresses. */
   readonly onNote?: (text: string) => void;
+  /** Told in words of what the operator has to know. */
+  readonly onWarning?: (text: string) => void;
 }
 
 /** A listening carrier. */

@@ -27,6 +27,7 @@ import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certific
 import { ConnectError, WrongCertificate } from "./errors.ts";
 import { type GenuineAddress, SeenRandoms, sortFirstFlight, wasReset } from "./tls_first_flight.ts";
 import { listenFronted, upgrade } from "./tls_fronted.ts";
+import { genuineDigest } from "./tls_genuine.ts";
 
 /** A TLS 1.3 record: 5 bytes of header, 1 of inner type, 16 of tag; at most 2^14 bytes of payload. */
 export const TLS_GRID: SizeGrid = { overhead: 22, maxPayload: 16384 };
@@ -338,7 +339,10 @@ export interface TlsServerOptions {
   readonly port: number;
   /** Certificate and key. */
   readonly identity: ServerIdentity;
-  /** Application protocols that it accepts, in order of preference; none if absent. */
+  /**
+   * Application protocols that clients offer, in the server's order of preference; none if absent. Of several,
+   * h2 is offered only, never accepted.
+   */
   readonly alpn?: readonly string[];
   /** The name that clients ask for, if they ask for one; any if absent. Matters before a genuine server. */
   readonly name?: string;
@@ -459,7 +463,9 @@ export function listenTls(
   options: TlsServerOptions,
   onConnection: (connection: CarrierConnection) => void,
 ): Promise<CarrierServer> {
-  const { alpn, genuine, hostname, name, onNote, port } = options;
+  const { genuine, hostname, name, onNote, port } = options;
+  // Clients offer h2 because browsers do; it is not spoken here.
+  const alpn = options.alpn?.filter((protocol, _, all) => protocol !== "h2" || all.length === 1);
   const handshakes = new Waiting(options.maxHandshakes ?? 1000);
   const strangers = new Waiting(options.maxStrangers ?? 1000);
   const seen = new SeenRandoms();
@@ -542,10 +548,22 @@ export const tlsCarrier: Carrier = {
       connect: () => options.path === undefined ? connectTls(options) : connectFronted(options),
       close: () => Promise.resolve(),
     }),
-  listen: (options, onConnection) => {
-    const { path } = options;
-    return path === undefined
-      ? listenTls(options, onConnection)
-      : listenFronted({ ...options, path }, onConnection);
+  listen: async (options, onConnection) => {
+    const { genuine, identity, name, onWarning, path } = options;
+    if (path !== undefined) return await listenFronted({ ...options, path }, onConnection);
+    const server = await listenTls(options, onConnection);
+    if (genuine !== undefined) {
+      const seen = await genuineDigest(genuine, name);
+      if (seen === undefined) {
+        onWarning?.(
+          "the decoy does not answer as a TLS server, which strangers notice; for a plain web server give http://HOST:PORT",
+        );
+      } else if (Buffer.compare(seen, identity.digest) !== 0) {
+        onWarning?.(
+          "the decoy shows another certificate than this server, which tells it apart: give both the same",
+        );
+      }
+    }
+    return server;
   },
 };

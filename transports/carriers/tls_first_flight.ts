@@ -126,6 +126,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
       if (typeof hello === "object" && isOwnHello(hello, expected) && seen.admit(hello.random)) {
         own();
         if (!untouched) back.destroy();
+        const chosen = expected.alpn?.find((protocol) => hello.alpn?.includes(protocol));
         let first = untouched ? back : undefined;
         // Until the handshake is over, a client that stays silent is the genuine server's to send away.
         const mirror = () => raw.end();
@@ -136,7 +137,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
           back.removeListener("end", mirror);
           return new GenuineTls(socket, {
             ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
-            ...(hello.alpn === undefined ? {} : { alpn: hello.alpn }),
+            ...(chosen === undefined ? {} : { alpn: [chosen] }),
           });
         });
         return;

@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import type net from "node:net";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
+import { certificateDigest } from "./certificate.ts";
 import type { Genuine } from "./genuine.ts";
 
 /** What the genuine server is asked for. */
@@ -10,6 +11,30 @@ export interface GenuineTlsOptions {
   readonly serverName?: string;
   /** Application protocols to offer; none if absent. */
   readonly alpn?: readonly string[];
+}
+
+/** SHA-256 of the certificate that a TLS server shows; `undefined` if it shows none within three seconds. */
+export function genuineDigest(
+  { host, port }: { readonly host: string; readonly port: number },
+  serverName?: string,
+): Promise<Uint8Array | undefined> {
+  return new Promise((resolve) => {
+    const socket = tls.connect({
+      host,
+      port,
+      rejectUnauthorized: false,
+      ...(serverName === undefined ? {} : { servername: serverName }),
+    });
+    const done = (digest?: Uint8Array) => {
+      clearTimeout(deadline);
+      socket.destroy();
+      resolve(digest);
+    };
+    const deadline = setTimeout(done, 3000);
+    socket.once("secureConnect", () => done(certificateDigest(socket.getPeerCertificate().raw)));
+    socket.once("error", () => done());
+    socket.once("close", () => done());
+  });
 }
 
 /**

@@ -103,7 +103,7 @@ async function settingsIn(options: TransportArgs): Promise<Settings> {
   const names = (options.get("model") ?? ["https"]).flatMap((value) => value.split(","));
   const [first, ...others] = await Promise.all(names.map(loadModel));
   const alpn = one("alpn")?.split(",").filter((item) => item !== "") ??
-    alpnOf(first!.description.protocol);
+    alpnOf(first!.description.protocol, front !== undefined);
   return {
     models: [first!, ...others],
     ...(carrier === undefined ? {} : { carrier }),

@@ -62,9 +62,13 @@ export function warnOfNoCover({ description }: CoverModel, warn: (text: string) 
   );
 }
 
-/** What servers of a protocol negotiate inside TLS. */
-export function alpnOf(protocol: string): string[] | undefined {
-  return protocol === "https" ? ["http/1.1"] : undefined;
+/**
+ * What clients of a protocol offer inside TLS. Browsers offer h2 as well, and the modelled server chooses
+ * http/1.1; a web server in front might choose h2, which hands nothing on.
+ */
+export function alpnOf(protocol: string, fronted = false): string[] | undefined {
+  if (protocol !== "https") return undefined;
+  return fronted ? ["http/1.1"] : ["h2", "http/1.1"];
 }
 
 /** A server that stands alone. */
@@ -190,6 +194,7 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
       ...(foreign === undefined || foreign.plain ? {} : { genuine: foreign }),
       ...(path === undefined ? {} : { path }),
       ...(onNote === undefined ? {} : { onNote }),
+      ...(options.onWarning === undefined ? {} : { onWarning: options.onWarning }),
     }, server.accept);
   } catch (error) {
     log?.close();
