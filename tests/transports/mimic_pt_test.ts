@@ -88,10 +88,15 @@ async function startBridge(state: string, orPort: number, options: string, args:
   return { bridge, method };
 }
 
-/** The arguments of an SMETHOD line, none of which needs an escape here but `=`. */
+/** The port and the arguments in an SMETHOD line. */
 function argsOf(method: string): { port: number; args: Record<string, string> } {
   const [, port, text] = /^SMETHOD mimic 127\.0\.0\.1:(\d+) ARGS:(\S+)$/.exec(method)!;
-  const args = Object.fromEntries(text!.split(",").map((pair) => pair.split("=", 2)));
+  const args = Object.fromEntries(
+    text!.split(/(?<!\\),/).map((pair) => {
+      const [key, value] = pair.split(/(?<!\\)=/);
+      return [key!, value!.replaceAll(/\\(.)/g, "$1")];
+    }),
+  );
   return { port: Number(port), args };
 }
 
