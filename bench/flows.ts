@@ -127,17 +127,19 @@ async function packetsOf(file: string): Promise<Kept[]> {
   return kept;
 }
 
+/** Pauses of real captures are cut to so many milliseconds: some are of years. */
+const LONGEST_PAUSE = 5000;
+
 /** One capture of all of a folder, a second and a half apart, until there are so many packets. */
 async function joinCaptures(folder: string, path: string, packets: number): Promise<number> {
   const all: Kept[] = [];
   let end = 0;
   for await (const file of filesBelow(folder)) {
-    const own = await packetsOf(file);
-    const first = own.reduce((least, { time }) => Math.min(least, time), Infinity);
-    const begin = end + 1500;
-    for (const one of own) {
-      all.push({ ...one, time: begin + one.time - first });
-      end = Math.max(end, begin + one.time - first);
+    let before: number | undefined;
+    for (const one of await packetsOf(file)) {
+      end += before === undefined ? 1500 : Math.max(0, Math.min(LONGEST_PAUSE, one.time - before));
+      before = one.time;
+      all.push({ ...one, time: end });
     }
   }
   const times = Math.ceil(packets / all.length);
@@ -233,7 +235,7 @@ if (import.meta.main) {
     await makeCapture(file, { packets: fifth, flows: flows / 5, payload: 1400, snapLength: 65535 });
     await compare("Whole large packets", file, fifth, { folder, rounds, whole: true });
     if (positionals[0] !== undefined) {
-      const joined = await joinCaptures(positionals[0], file, fifth);
+      const joined = await joinCaptures(positionals[0], file, packets);
       await compare("Real captures, repeated", file, joined, { folder, rounds, whole: true });
     }
   } finally {

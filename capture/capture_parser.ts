@@ -308,11 +308,12 @@ export class CaptureParser {
     const header = this.#recordHeader;
     const perMs = this.#subsecondsPerMs;
     const source = this.#allInterfaces[0]!;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#need = header;
     while (end - at >= header) {
-      const time = u32(bytes, at, little) * 1000 + u32(bytes, at + 4, little) / perMs;
-      let captured = u32(bytes, at + 8, little);
-      let wire = u32(bytes, at + 12, little);
+      const time = view.getUint32(at, little) * 1000 + view.getUint32(at + 4, little) / perMs;
+      let captured = view.getUint32(at + 8, little);
+      let wire = view.getUint32(at + 12, little);
       if (
         this.#swappedLengths === "yes" || this.#swappedLengths === "maybe" && captured > wire
       ) {

@@ -16,6 +16,9 @@ const MALFORMED = -4;
 /** Nested tunnels that are followed; deeper packets are described by the last one reached. */
 const MAX_TUNNELS = 8;
 
+/** The byte order of this machine's typed arrays. */
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+
 /** The longest IP packet believed of a record that seems to hold headers only: a jumbo frame. */
 const MAX_PLAUSIBLE_MTU = 9216;
 
@@ -241,6 +244,11 @@ export class PacketDecoder {
     malformed: 0,
   };
 
+  /** `packet.data`; the packets of a chunk share it. */
+  #view = new DataView(this.packet.data.buffer);
+  /** `packet.addresses`, four bytes at once as they stand. */
+  readonly #addressWords = new Int32Array(this.packet.addresses.buffer);
+
   // Where the IP payload starts and ends by the header that #ipHeader read last.
   #payload = 0;
   #ipEnd = 0;
@@ -272,7 +280,10 @@ export class PacketDecoder {
     packet.payloadLength = 0;
     packet.payloadCaptured = 0;
     packet.ipLength = 0;
-    packet.data = data;
+    if (packet.data !== data) {
+      packet.data = data;
+      this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    }
     packet.payloadStart = start;
 
     const captured = end - start;
@@ -342,14 +353,9 @@ export class PacketDecoder {
         addresses.fill(0);
         this.#addressesHold6 = false;
       }
-      addresses[0] = data[at + 12]!;
-      addresses[1] = data[at + 13]!;
-      addresses[2] = data[at + 14]!;
-      addresses[3] = data[at + 15]!;
-      addresses[16] = data[at + 16]!;
-      addresses[17] = data[at + 17]!;
-      addresses[18] = data[at + 18]!;
-      addresses[19] = data[at + 19]!;
+      const words = this.#addressWords;
+      words[0] = this.#view.getInt32(at + 12, LITTLE_ENDIAN);
+      words[4] = this.#view.getInt32(at + 16, LITTLE_ENDIAN);
       this.#fragment = ((data[at + 6]! & 0x3f) | data[at + 7]!) !== 0;
       this.#ipEnd = at + length;
       const protocol = data[at + 9]!;
@@ -366,7 +372,9 @@ export class PacketDecoder {
       length = this.#plausible(length, at, 40, end, wireEnd, isCut, atSnapLength);
       packet.version = 6;
       packet.ipLength = length;
-      for (let i = 0; i < 32; i++) addresses[i] = data[at + 8 + i]!;
+      for (let i = 0; i < 8; i++) {
+        this.#addressWords[i] = this.#view.getInt32(at + 8 + 4 * i, LITTLE_ENDIAN);
+      }
       this.#addressesHold6 = true;
       this.#fragment = false;
       this.#ipEnd = at + length;
@@ -455,10 +463,8 @@ export class PacketDecoder {
         counts.malformed++;
         return;
       }
-      packet.sequence =
-        (data[at + 4]! << 24 | data[at + 5]! << 16 | data[at + 6]! << 8 | data[at + 7]!) >>> 0;
-      packet.acknowledgement =
-        (data[at + 8]! << 24 | data[at + 9]! << 16 | data[at + 10]! << 8 | data[at + 11]!) >>> 0;
+      packet.sequence = this.#view.getUint32(at + 4);
+      packet.acknowledgement = this.#view.getUint32(at + 8);
       packet.flags = data[at + 13]!;
       counts.tcp++;
     } else if (protocol === PROTOCOL_UDP) {

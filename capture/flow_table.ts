@@ -59,6 +59,8 @@ const DETACHED = 0x2000;
 /** What tells flows of equal ends apart. */
 const KIND = 0x1ff;
 
+const NONE = new Int32Array(0);
+
 /** Flows that a new table has room for. */
 const INITIAL_FLOWS = 1024;
 const INITIAL_LOG = 4096;
@@ -118,9 +120,13 @@ export class FlowTable {
 
   #floats = new Float64Array(INITIAL_FLOWS * FLOATS);
   #words = new Int32Array(this.#floats.buffer);
+  #bytes = new Uint8Array(this.#floats.buffer);
   /** 32 bytes a flow, A's address and B's; made with the first packet of IPv6. */
   #six: Int32Array<ArrayBuffer> | undefined;
+  #sixBytes = new Uint8Array(0);
   #flows = 0;
+  /** The flow of the last packet, or -1. */
+  #recent = -1;
   #capacity: number;
   /** Open addressing: a flow's number + 1, or 0. At most half full. */
   #table = new Int32Array(2 * INITIAL_FLOWS);
@@ -202,17 +208,25 @@ export class FlowTable {
     const words = this.#words;
     const table = this.#table;
     const mask = this.#mask;
-    let place = this.#hash(a, b, ports, kind) & mask;
-    let flow: number;
-    for (;;) {
-      flow = table[place]! - 1;
-      if (flow < 0) break;
-      const at = flow * WORDS;
-      if (
-        words[at + PORTS] === ports && words[at + KEY] === a && words[at + KEY + 1] === b &&
-        (words[at + META]! & KIND) === kind && (!six || this.#sameEnds(flow, fromB))
-      ) break;
-      place = place + 1 & mask;
+    // Packets come in trains: often it is the flow of the packet before.
+    let flow = this.#recent;
+    let place = 0;
+    if (
+      flow < 0 || this.#splitReused || words[flow * WORDS + PORTS] !== ports ||
+      words[flow * WORDS + KEY] !== a || words[flow * WORDS + KEY + 1] !== b ||
+      (words[flow * WORDS + META]! & KIND) !== kind || six && !this.#sameEnds(flow, fromB)
+    ) {
+      place = this.#hash(a, b, ports, kind) & mask;
+      for (;;) {
+        flow = table[place]! - 1;
+        if (flow < 0) break;
+        const at = flow * WORDS;
+        if (
+          words[at + PORTS] === ports && words[at + KEY] === a && words[at + KEY + 1] === b &&
+          (words[at + META]! & KIND) === kind && (!six || this.#sameEnds(flow, fromB))
+        ) break;
+        place = place + 1 & mask;
+      }
     }
     const side = fromB ? 1 : 0;
     const flags = packet.flags;
@@ -235,6 +249,7 @@ export class FlowTable {
       if (six) this.#keepEnds(flow, fromB);
     }
 
+    this.#recent = flow;
     const at = flow * WORDS;
     const real = flow * FLOATS;
     const bytes = this.#frames ? packet.wireLength : packet.ipLength;
@@ -320,7 +335,10 @@ export class FlowTable {
   }
 
   #keepEnds(flow: number, fromB: boolean): void {
-    this.#six ??= new Int32Array(this.#capacity * 8);
+    if (this.#six === undefined) {
+      this.#six = new Int32Array(this.#capacity * 8);
+      this.#sixBytes = new Uint8Array(this.#six.buffer);
+    }
     const turned = fromB ? 4 : 0;
     for (let i = 0; i < 8; i++) this.#six[flow * 8 + i] = this.#ends[i ^ turned]!;
   }
@@ -347,8 +365,10 @@ export class FlowTable {
     this.#capacity = Math.min(this.#maxFlows, 2 * this.#capacity);
     this.#floats = grown(this.#floats, new Float64Array(this.#capacity * FLOATS));
     this.#words = new Int32Array(this.#floats.buffer);
+    this.#bytes = new Uint8Array(this.#floats.buffer);
     if (this.#six !== undefined) {
       this.#six = grown(this.#six, new Int32Array(this.#capacity * 8));
+      this.#sixBytes = new Uint8Array(this.#six.buffer);
     }
     let places = this.#table.length;
     while (places < 2 * this.#capacity) places *= 2;
@@ -398,8 +418,9 @@ export class FlowTable {
     const floats = this.#floats;
     const words = this.#words;
     const all = until === Infinity;
+    this.#recent = -1;
     const kept = this.#keep > 0 ? this.#sortLog() : undefined;
-    const moved = new Int32Array(all ? 0 : flows).fill(-1);
+    const moved = all ? NONE : new Int32Array(flows).fill(-1);
     if (all) this.#unindex();
     else this.#table.fill(0);
     let left = 0;
@@ -466,7 +487,7 @@ export class FlowTable {
     const meta = words[at + META]!;
     const version = (meta & SIX) === 0 ? 4 : 6;
     // Where the bytes of A's address stand, and of B's.
-    const addresses = new Uint8Array(version === 4 ? words.buffer : this.#six!.buffer);
+    const addresses = version === 4 ? this.#bytes : this.#sixBytes;
     const atA = version === 4 ? 4 * (at + KEY) : 32 * flow;
     const atB = atA + (version === 4 ? 4 : 16);
     let source = (meta & SOURCE_B) === 0 ? 0 : 1;

@@ -8,7 +8,7 @@ import type { Packet } from "./packet.ts";
 const CHUNK = 1 << 18;
 
 /** Chunks of a file that are read in one turn of the event loop. */
-const TURN = 32;
+const TURN = 128;
 
 /** Where a capture comes from: a path, `"-"` for standard input, or a named stream of bytes. */
 export type CaptureSource = string | {
