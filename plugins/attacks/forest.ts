@@ -104,13 +104,14 @@ export class RandomForest {
   shares(rows: Rows): Float64Array {
     const { classes, edges, width } = this.parts;
     const votes = new Float64Array(rows.count * classes);
+    const all = Int32Array.from({ length: Math.min(BLOCK, rows.count) }, (_, row) => row);
     for (let from = 0; from < rows.count; from += BLOCK) {
       const count = Math.min(BLOCK, rows.count - from);
       const values = rows.values.subarray(from * width, (from + count) * width);
       const bins = binRows({ count, width, values }, edges);
       const into = votes.subarray(from * classes, (from + count) * classes);
       for (const root of this.#nodes.roots) {
-        addVotes(this.#nodes, root, bins, width, count, classes, into);
+        addVotes(this.#nodes, root, bins, width, all, count, classes, into);
       }
     }
     return votesToShares(votes, classes);

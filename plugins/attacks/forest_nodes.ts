@@ -52,26 +52,28 @@ export function layOut(trees: readonly Tree[], classes: number): Nodes {
 }
 
 /**
- * Walks every row down one tree and adds its leaf's shares to `votes` (row-major `count x classes`).
- * Four rows go side by side, and no step branches on a comparison: that is what walking costs.
+ * Walks rows down one tree and adds their leaves' shares to `votes` (row-major, `classes` wide). Four rows
+ * go side by side, and no step branches on a comparison: that is what walking costs.
  *
  * @param bins Row-major bins, `stride` apart.
+ * @param rows The rows that walk, `count` of them.
  */
 export function addVotes(
   { nodes, leaf, shares }: Nodes,
   root: number,
   bins: Uint8Array,
   stride: number,
+  rows: Int32Array,
   count: number,
   classes: number,
   votes: Float64Array,
 ): void {
-  let row = 0;
-  for (; row + 4 <= count; row += 4) {
-    const b0 = row * stride;
-    const b1 = b0 + stride;
-    const b2 = b1 + stride;
-    const b3 = b2 + stride;
+  let at = 0;
+  for (; at + 4 <= count; at += 4) {
+    const b0 = rows[at]! * stride;
+    const b1 = rows[at + 1]! * stride;
+    const b2 = rows[at + 2]! * stride;
+    const b3 = rows[at + 3]! * stride;
     let n0 = root;
     let n1 = root;
     let n2 = root;
@@ -92,25 +94,30 @@ export function addVotes(
       n3 = m3;
       if (moved === 0) break;
     }
-    const l0 = leaf[n0 >>> 1]!;
-    const l1 = leaf[n1 >>> 1]!;
-    const l2 = leaf[n2 >>> 1]!;
-    const l3 = leaf[n3 >>> 1]!;
-    for (let c = 0, at = row * classes; c < classes; c++, at++) {
-      votes[at]! += shares[l0 + c]!;
-      votes[at + classes]! += shares[l1 + c]!;
-      votes[at + 2 * classes]! += shares[l2 + c]!;
-      votes[at + 3 * classes]! += shares[l3 + c]!;
-    }
+    add(shares, leaf[n0 >>> 1]!, votes, rows[at]! * classes, classes);
+    add(shares, leaf[n1 >>> 1]!, votes, rows[at + 1]! * classes, classes);
+    add(shares, leaf[n2 >>> 1]!, votes, rows[at + 2]! * classes, classes);
+    add(shares, leaf[n3 >>> 1]!, votes, rows[at + 3]! * classes, classes);
   }
-  for (; row < count; row++) {
-    const from = leaf[walk(nodes, root, bins, row * stride) >>> 1]!;
-    for (let c = 0; c < classes; c++) votes[row * classes + c]! += shares[from + c]!;
+  for (; at < count; at++) {
+    const row = rows[at]!;
+    const node = walk(nodes, root, bins, row * stride);
+    add(shares, leaf[node >>> 1]!, votes, row * classes, classes);
   }
 }
 
+function add(
+  shares: Uint16Array,
+  from: number,
+  votes: Float64Array,
+  to: number,
+  classes: number,
+): void {
+  for (let c = 0; c < classes; c++) votes[to + c]! += shares[from + c]!;
+}
+
 /** The place of the leaf that the row at `base` of `bins` reaches from `root`. */
-export function walk(nodes: Int32Array, root: number, bins: Uint8Array, base: number): number {
+function walk(nodes: Int32Array, root: number, bins: Uint8Array, base: number): number {
   for (let node = root;;) {
     const key = nodes[node]!;
     const next = nodes[node + 1]! + (((key & 255) - bins[base + (key >>> 8)]!) >>> 30 & 2);

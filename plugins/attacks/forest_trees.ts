@@ -22,17 +22,14 @@ export function growTrees(
   const indices: number[] = [];
   const trees: Tree[] = [];
   const votes = new Float64Array(count * classes);
-  const unseen = new Float64Array(count * classes);
+  const unseen = new Int32Array(count);
   for (let index = next(); index !== undefined; index = next()) {
     const tree = grower.grow(index);
     indices.push(index);
     trees.push(tree);
-    unseen.fill(0);
-    addVotes(layOut([tree], classes), 0, rowBins, stride, count, classes, unseen);
-    for (let row = 0; row < count; row++) {
-      if (grower.drawn[row]! > 0) continue;
-      for (let at = row * classes, end = at + classes; at < end; at++) votes[at]! += unseen[at]!;
-    }
+    let size = 0;
+    for (let row = 0; row < count; row++) if (grower.drawn[row] === 0) unseen[size++] = row;
+    addVotes(layOut([tree], classes), 0, rowBins, stride, unseen, size, classes, votes);
   }
   return { indices, trees, votes };
 }
