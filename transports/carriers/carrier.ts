@@ -53,6 +53,8 @@ export interface CarrierClientOptions {
    * allows half-open connections, sends without delay, and from which nothing has been read.
    */
   readonly open?: () => Promise<Socket>;
+  /** Connecting to the address does what {@linkcode CarrierClientOptions.open} does; not so if absent. */
+  readonly direct?: boolean;
 }
 
 /** A client's end of a carrier: opens cover connections to one server. */

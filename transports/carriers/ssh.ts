@@ -13,10 +13,9 @@ import type { Carrier } from "./carrier.ts";
 import { sshClient } from "./ssh_client.ts";
 import { listenSsh } from "./ssh_server.ts";
 
-export { SecretRefused } from "./ssh_client.ts";
+export { SecretRefused, SshStateError } from "./ssh_errors.ts";
 export { SSH_GRID } from "./ssh_connection.ts";
 export { ProgramError } from "./ssh_program.ts";
-export { SshStateError } from "./ssh_server.ts";
 
 /** The carrier `ssh`, for the registry. The secret is the user's key; playback proves it once more inside. */
 export const sshCarrier: Carrier = { name: "ssh", client: sshClient, listen: listenSsh };

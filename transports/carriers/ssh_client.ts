@@ -6,6 +6,7 @@ import { ConnectError, WrongCertificate } from "./errors.ts";
 import { SshConnection } from "./ssh_connection.ts";
 import { type SshKey, userKeyOf } from "./ssh_keys.ts";
 import { killProgram, readLines, startProgram } from "./ssh_program.ts";
+import { SecretRefused, SshStateError } from "./ssh_errors.ts";
 import { freePort, innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
 
 /** Milliseconds until an attempt is given up. */
@@ -17,27 +18,15 @@ const MAX_CONNECTIONS = 64;
 const SFTP_INIT = Buffer.from([0, 0, 0, 5, 1, 0, 0, 0, 3]);
 const SFTP_VERSION = 2;
 
-/** The server lets nobody in with the secret's key. */
-export class SecretRefused extends UserError {
-  /** `address` is the server's. */
-  constructor(readonly address: string) {
-    super(
-      `the server at ${address} does not let in the key of this secret, as it lets in nobody that it does ` +
-        `not know: check secret= in its line`,
-    );
-  }
-}
-
 /**
  * A client's end: each connection is a process of the system's `ssh`, which logs in with the key drawn from the
  * secret, begins an SFTP session as `sftp` and `scp` do, and opens one forwarded channel for us.
  *
- * @throws {UserError} if a folder for its files cannot be made.
+ * @throws {SshStateError} if a folder for its files cannot be made.
  */
 export async function sshClient(options: CarrierClientOptions): Promise<CarrierClient> {
   const user = userKeyOf(options.secret);
-  const folder = await Deno.makeTempDir({ prefix: "tm-ssh-" });
-  await Deno.writeTextFile(`${folder}/key`, user.privateKey, { mode: 0o600 });
+  const folder = await keyFolder(options.folder, user);
   const open = new Set<() => void>();
   let serial = 0;
   return {
@@ -52,6 +41,21 @@ export async function sshClient(options: CarrierClientOptions): Promise<CarrierC
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };
+}
+
+/** A new folder that holds the user's key, for us alone. */
+async function keyFolder(parent: string | undefined, user: SshKey): Promise<string> {
+  try {
+    if (parent !== undefined) await Deno.mkdir(parent, { recursive: true, mode: 0o700 });
+    const folder = await Deno.makeTempDir({
+      prefix: "tm-ssh-",
+      ...(parent === undefined ? {} : { dir: parent }),
+    });
+    await Deno.writeTextFile(`${folder}/key`, user.privateKey, { mode: 0o600 });
+    return folder;
+  } catch (error) {
+    throw new SshStateError(parent ?? "the folder for temporary files", error);
+  }
 }
 
 function addressOf({ hostname, port }: CarrierClientOptions): string {
@@ -92,8 +96,9 @@ class Dial {
   }
 
   async #start(user: SshKey, folder: string): Promise<void> {
-    const { hostname, open, pin, port } = this.#options;
-    const target = open === undefined
+    const { direct, hostname, open, pin, port } = this.#options;
+    // A connection of its own has the marks of ssh's own: type of service, segments.
+    const target = open === undefined || direct === true
       ? { hostname, port }
       : { hostname: "127.0.0.1", port: await this.#listenRelay(open) };
     const near = await freePort("127.0.0.1");

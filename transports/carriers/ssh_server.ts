@@ -5,20 +5,13 @@ import type { CarrierConnection, CarrierServer, CarrierServerOptions } from "./c
 import { SshConnection } from "./ssh_connection.ts";
 import { digestOf, newHostKey, userKeyOf } from "./ssh_keys.ts";
 import { killProgram, ProgramError, readLines, startProgram } from "./ssh_program.ts";
+import { SshStateError } from "./ssh_errors.ts";
 import { freePort, innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
 
 /** Milliseconds that sshd may take to listen. */
 const START_DEADLINE = 15_000;
 /** Connections at most that sshd's sessions may have open to us. */
 const MAX_CONNECTIONS = 4096;
-
-/** Files of the carrier in the state folder cannot be used. */
-export class SshStateError extends UserError {
-  /** `path` is the file or folder at fault. */
-  constructor(readonly path: string, cause: unknown) {
-    super(`${path}: cannot be used: ${(cause as Error).message.split("\n")[0]}`, { cause });
-  }
-}
 
 /**
  * The genuine server: keys may be those of our users, who get an SFTP session that refuses everything and one

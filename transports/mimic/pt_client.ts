@@ -136,7 +136,9 @@ class SharedTunnel {
     this.#onEnd = onEnd;
     const carrier = carrierOf(line.carrier).client({
       ...carrierOptionsOf(line, address),
+      folder: context.stateFolder,
       open: () => context.dial(address),
+      direct: context.direct,
     });
     carrier.catch(() => {});
     this.#carrier = carrier;

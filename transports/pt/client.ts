@@ -29,6 +29,8 @@ const MAX_EARLY = 65_536;
 export interface ClientContext extends TransportContext {
   /** Makes connections through the parent's proxy and from its source addresses. */
   dial(target: Target, options?: Pick<DialOptions, "deadline" | "signal">): Promise<Socket>;
+  /** Whether `dial` does what connecting does: there is no proxy and no source address to go by. */
+  readonly direct: boolean;
 }
 
 /** One connection that tor asks for. */
@@ -68,7 +70,12 @@ export type ClientTransport =
 
 /** The context of a client transport. */
 export function clientContext(context: TransportContext, options: DialOptions): ClientContext {
-  return { ...context, dial: (target, own) => dial(target, { ...options, ...own }) };
+  const { bindV4, bindV6, proxy } = options;
+  return {
+    ...context,
+    dial: (target, own) => dial(target, { ...options, ...own }),
+    direct: proxy === undefined && bindV4 === undefined && bindV6 === undefined,
+  };
 }
 
 /**
