@@ -107,3 +107,25 @@ Deno.test("free: without the model at the other end there is one clear error", (
     assert.match(said, /only where the server holds the model|does not hold this model/);
   }
 });
+
+for (const lead of ["client", "server"] as const) {
+  for (const schedule of ["strict", "demand", "adaptive"] as const) {
+    Deno.test(`free: whoever leads, whatever the schedule: ${lead}, ${schedule}`, () => {
+      const world = makeWorld({
+        model,
+        lead,
+        sealed: true,
+        link: { delay: 5, rate: 2e6 },
+        opener: { sessions: 2, stagger: 20, schedule },
+      });
+      world.opener.start();
+      world.clock.run(1000);
+      const { here, there } = pump(world, 400_000);
+      world.clock.run(20_000);
+      assert.equal(here.received.digest("hex"), there().sent.digest("hex"));
+      assert.equal(there().received.digest("hex"), here.sent.digest("hex"));
+      assert.equal(world.opener.open, 2);
+      assert.deepEqual(world.faults, []);
+    });
+  }
+}
