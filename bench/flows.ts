@@ -1,7 +1,8 @@
 /**
  * Capture to flow records, beside the programs that do the same, in turns, on the same files:
  *
- * `deno run --allow-read --allow-write --allow-run=env bench/flows.ts [DIR] [--rounds 3] [--packets 5000000]`
+ * `deno run --allow-read --allow-write --allow-run=env bench/flows.ts [DIR] [--rounds 3] [--packets 5000000]
+ * [--without tshark,scapy]`
  *
  * Files: a made one of headers (66 bytes kept of each packet), a made one of whole large packets, and, where a
  * folder is given, its captures one after the other, repeated. Each program is a process of its own from its
@@ -171,15 +172,20 @@ async function compare(
   title: string,
   file: string,
   packets: number,
-  options: { readonly folder: string; readonly rounds: number; readonly whole: boolean },
+  options: {
+    readonly folder: string;
+    readonly rounds: number;
+    readonly whole: boolean;
+    readonly programs: readonly Program[];
+  },
 ): Promise<void> {
-  const { folder, rounds, whole } = options;
+  const { folder, programs, rounds, whole } = options;
   const size = (await Deno.stat(file)).size;
   await measure(["cat", file], `${folder}/time`); // into the page cache
   const before = await load();
   const runs = new Map<Program, Run[]>();
   for (let round = 0; round < rounds; round++) {
-    for (const program of PROGRAMS) {
+    for (const program of programs) {
       if (program.whole && !whole || round >= (program.rounds ?? rounds)) continue;
       const run = await measure(program.command(file, folder), `${folder}/time`);
       if (run !== undefined) runs.set(program, [...runs.get(program) ?? [], run]);
@@ -190,7 +196,7 @@ async function compare(
     colAligns: ["left", "right", "right", "right", "right", "right"],
     style: { head: [], border: [], compact: true },
   });
-  for (const program of PROGRAMS) {
+  for (const program of programs) {
     const own = runs.get(program);
     if (own === undefined) {
       table.push([program.name, 0, whole || !program.whole ? "failed" : "skips cut packets"]);
@@ -219,24 +225,28 @@ if (import.meta.main) {
     options: {
       rounds: { type: "string", default: "3" },
       packets: { type: "string", default: "5000000" },
+      without: { type: "string", default: "" },
     },
   });
+  const without = values.without.split(",");
+  const programs = PROGRAMS.filter(({ name }) => !without.includes(name));
   const rounds = Number(values.rounds);
   const packets = Number(values.packets);
   const folder = await Deno.makeTempDir({ prefix: "flows-bench-" });
+  const how = { folder, rounds, programs };
   try {
     await Deno.writeTextFile(`${folder}/flows_by_scapy.py`, SCAPY);
     const file = `${folder}/made.pcap`;
     const flows = Math.floor(packets / 100);
     await makeCapture(file, { packets, flows, payload: 1400, snapLength: 66 });
     const title = `Headers of ${flows} flows`;
-    await compare(title, file, packets, { folder, rounds, whole: false });
+    await compare(title, file, packets, { ...how, whole: false });
     const fifth = Math.floor(packets / 5);
     await makeCapture(file, { packets: fifth, flows: flows / 5, payload: 1400, snapLength: 65535 });
-    await compare("Whole large packets", file, fifth, { folder, rounds, whole: true });
+    await compare("Whole large packets", file, fifth, { ...how, whole: true });
     if (positionals[0] !== undefined) {
       const joined = await joinCaptures(positionals[0], file, packets);
-      await compare("Real captures, repeated", file, joined, { folder, rounds, whole: true });
+      await compare("Real captures, repeated", file, joined, { ...how, whole: true });
     }
   } finally {
     await Deno.remove(folder, { recursive: true });
