@@ -264,6 +264,7 @@ export class Opener extends Engine {
         first,
         stride: () => this.#stride,
         wanted: () => this.#schedule !== "strict" && this.#wanted,
+        waiting: () => this.#schedule !== "strict" && this.#waiting,
         maximumGap: this.#options.maximumGap ?? 1000,
         kind: () => this.#kind(),
         open: (request) => this.#wantOpen(request),
@@ -723,7 +724,11 @@ export class Opener extends Engine {
   // Demand.
 
   get #wanted(): boolean {
-    return this.tunnel.streams > 0 || this.tunnel.backlog > 0 || this.#peerBacklog > 0;
+    return this.tunnel.streams > 0 || this.#waiting;
+  }
+
+  get #waiting(): boolean {
+    return this.tunnel.backlog > 0 || this.#peerBacklog > 0;
   }
 
   /** Lets the slot that pauses and would go on first start now; the others pause no longer than allowed. */

@@ -29,6 +29,8 @@ export interface ScheduleOptions {
   readonly stride: () => number;
   /** Whether users want anything, so that pauses before episodes are to be short; never in `strict`. */
   readonly wanted: () => boolean;
+  /** Whether users' data waits to be sent, so that an episode may begin while another is played; never in `strict`. */
+  readonly waiting: () => boolean;
   /** The longest pause before an episode while users want something, in milliseconds. */
   readonly maximumGap: number;
   /** The kind of an episode that begins. */
@@ -51,8 +53,8 @@ interface Before {
 /**
  * Opens the connections of one simulated user when their {@linkcode Opening}s say, wherever those come from: the
  * model drawn here, the peer's model drawn here, or what the peer has sent. In `strict` scheduling it
- * follows them alone. Otherwise the pause before an episode may be cut short, if no connection is open; what an
- * episode plays stays the model's.
+ * follows them alone. Otherwise the pause before an episode may be cut short, if no connection is open or data
+ * waits; what an episode plays stays the model's.
  */
 export class Schedule {
   readonly #options: ScheduleOptions;
@@ -107,9 +109,11 @@ export class Schedule {
 
   /** Cuts a pause short: to now, or to the longest one while users are active. */
   hurry(now: boolean): void {
-    const { clock, maximumGap } = this.#options;
+    const { clock, maximumGap, waiting } = this.#options;
     const pause = this.#pause;
-    if (this.pausedUntil === undefined || pause === undefined) return;
+    if (!pause?.opening.begins) return;
+    // A model without episodes pauses while connections are open: they may have room enough.
+    if (this.#live > 0 && (now || !waiting())) return;
     const due = now ? clock.now() : Math.max(clock.now(), pause.began + maximumGap);
     if (due >= pause.due) return;
     clock.cancel(pause.timer);

@@ -406,3 +406,18 @@ Deno.test("kinds: what waits decides, and a model's own kinds go before classes 
   assert.ok(volumeOf(lead.draw(0, 0, 1, 18, TLS_GRID).plan).server >= 1_000_000);
   assert.ok(volumeOf(lead.draw(0, 0, 0, 18, TLS_GRID).plan).server < 1_000_000);
 });
+
+Deno.test("demand: without episodes connections open sooner while data waits, though others are open", () => {
+  const opened = (bytes: number, schedule: "strict" | "demand") => {
+    const world = makeWorld({
+      model: new TestModel({ layers: false, gap: 20_000, exchanges: 40, think: 4000 }),
+      opener: { schedule },
+    });
+    pump(world, bytes);
+    world.opener.start();
+    world.clock.run(15_000);
+    return world.opener.stats.opened;
+  };
+  assert.equal(opened(10_000_000, "strict"), 1);
+  assert.ok(opened(10_000_000, "demand") >= 10);
+});
