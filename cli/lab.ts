@@ -36,9 +36,15 @@ export function command(): Command {
     .option("--seed <text>", "draws what users do; run K uses SEED/K", "lab")
     .option("--json", "print the result as JSON")
     .action(guarded(record));
-  lab.command("apps")
-    .description("record five applications in real browsers behind a gateway")
-    .command("record")
+  const apps = lab.command("apps")
+    .description("record five applications in real browsers behind a gateway");
+  apps.command("compact")
+    .description("make recordings small enough to ship: lengths and times of packets stay")
+    .argument("<dir>", "a folder that record made")
+    .requiredOption("--out <dir>", "folder for the small captures and PROVENANCE.json")
+    .option("--json", "print the result as JSON")
+    .action(compactApplications);
+  apps.command("record")
     .description("record rounds, headers only: DIR/round-K/APPLICATION.pcap.gz")
     .requiredOption("--out <dir>", "folder for the captures and PROVENANCE.json")
     .option("--rounds <n>", "how many rounds, each with browsers of its own", whole(1, 100), 4)
@@ -176,6 +182,20 @@ async function recordApplications(flags: AppsFlags): Promise<void> {
       ...[(wireBytes / 1e6).toFixed(1), (bytes / 1e3).toFixed(0)],
       Object.entries(did).map(([what, count]) => `${count} ${what}`).join(", "),
     ]);
+  }
+  print(table.toString());
+}
+
+async function compactApplications(
+  dir: string,
+  flags: { readonly out: string; readonly json?: boolean },
+): Promise<void> {
+  const { compactRecordings } = await import("../lab/apps/compact.ts");
+  const files = await compactRecordings(dir, flags.out);
+  if (flags.json) return printJson({ files });
+  const table = new Table({ head: ["file", "packets", "KB"] });
+  for (const { file, packets, bytes } of files) {
+    table.push([file, packets, (bytes / 1e3).toFixed(0)]);
   }
   print(table.toString());
 }
