@@ -67,7 +67,8 @@ export function lineArgs(line: ServerLine): Record<string, string> {
     model: line.model,
     ...(line.digest === undefined ? {} : { digest: line.digest }),
     carrier: line.carrier,
-    ...(line.alpn === undefined ? {} : { alpn: line.alpn.join(",") }),
+    // Not by commas: tor's own file of bridge lines takes those for the ends of arguments, also escaped ones.
+    ...(line.alpn === undefined ? {} : { alpn: line.alpn.join("+") }),
     ...(line.sni === undefined ? {} : { sni: line.sni }),
     ...(line.login === undefined ? {} : { login: line.login }),
     ...(line.path === undefined ? {} : { path: line.path }),
@@ -149,7 +150,7 @@ export function lineOf(address: Address, values: ReadonlyMap<string, string>): S
     throw new LineError(`carrier= is not one of this version (${[...CARRIERS.keys()].join(", ")})`);
   }
   const alpn = values.has("alpn")
-    ? { alpn: value("alpn", /^[\x21-\x7e]{1,100}$/, "a list of protocols").split(",") }
+    ? { alpn: value("alpn", /^[\x21-\x7e]{1,100}$/, "a list of protocols").split(/[+,]/) }
     : {};
   return {
     address,
