@@ -431,7 +431,7 @@ export class ConnectionPlayer implements CoverListener {
     this.#ackTimer = clock.at(clock.now() + ACK_DELAY, () => {
       this.#ackTimer = undefined;
       this.#flow(false);
-    });
+    }, true);
   }
 
   #writeFree(bytes: Uint8Array): void {
@@ -578,6 +578,6 @@ export class ConnectionPlayer implements CoverListener {
       if (waiting && clock.now() - this.#progress >= allowed) {
         this.#finish({ how: "rst", completed: false, stalled: true });
       } else this.#armStall();
-    });
+    }, true);
   }
 }
