@@ -114,9 +114,13 @@ function until(
   signal: AbortSignal,
 ): ReadableStream<Uint8Array> {
   const reader = stream.getReader();
+  let ended = false;
   return new ReadableStream<Uint8Array>({
     start(controller) {
       const end = () => {
+        // Whoever reads may be done already, and hear of the signal afterwards.
+        if (ended) return;
+        ended = true;
         controller.close();
         reader.cancel().catch(() => {});
       };
@@ -125,10 +129,15 @@ function until(
     },
     async pull(controller) {
       const { done, value } = await reader.read();
-      if (signal.aborted) return;
-      if (done) controller.close();
-      else controller.enqueue(value);
+      if (ended) return;
+      if (done) {
+        ended = true;
+        controller.close();
+      } else controller.enqueue(value);
     },
-    cancel: (reason) => reader.cancel(reason),
+    cancel(reason) {
+      ended = true;
+      return reader.cancel(reason);
+    },
   }, { highWaterMark: 0 });
 }
