@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { withRounds } from "./made_applications.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Runs a task as a user does, with the task's own permissions. */
+async function task(
+  args: readonly string[],
+  input?: Uint8Array,
+): Promise<{ code: number; out: string; err: string }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", ...args],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  if (input !== undefined) await writer.write(input);
+  await writer.close();
+  const { code, stdout, stderr } = await child.output();
+  const text = new TextDecoder();
+  return { code, out: text.decode(stdout), err: text.decode(stderr) };
+}
+
+Deno.test("train, classify and evaluate, as a user runs them", async () => {
+  await withRounds(3, 8, async (folder) => {
+    const model = `${folder}/apps.model`;
+    const train = await task([
+      "train",
+      "--rounds",
+      folder,
+      "--without-round",
+      "3",
+      "--features",
+      "seed14",
+      "--out",
+      model,
+      "--json",
+    ]);
+    assert.equal(train.code, 0, train.err);
+    const facts = JSON.parse(train.out);
+    assert.equal(facts.applications.video.flows, 16);
+    assert.deepEqual(Object.keys(facts.applications), ["video", "weather", "web"]);
+
+    const video = `${folder}/round-3/video.pcap.gz`;
+    const named = await task(["classify", "--model", model, video]);
+    assert.equal(named.code, 0, named.err);
+    const lines = named.out.trim().split("\n");
+    assert.equal(lines.length, 8);
+    for (const line of lines) {
+      assert.match(line, /^\d+\.\d{6} 10\.0\.0\.1 10\.0\.0\.2 \d+ 4433 tcp( \d+){4} video$/);
+    }
+    const strict = await task(["classify", "--model", model, "--threshold", "1", "--json", video]);
+    for (const line of strict.out.trim().split("\n")) {
+      const flow = JSON.parse(line);
+      assert.equal(flow.application, flow.confidence < 1 ? "unknown" : "video");
+      assert.equal(flow.likeliest, "video");
+      assert.equal(flow.lengths, undefined);
+    }
+
+    const packed = new Blob([await Deno.readFile(video)]).stream()
+      .pipeThrough(new DecompressionStream("gzip"));
+    const raw = new Uint8Array(await new Response(packed).arrayBuffer());
+    const live = await task(["classify", "--model", model, "--live", "-"], raw);
+    assert.equal(live.code, 0, live.err);
+    assert.equal(live.out, named.out);
+
+    const judged = await task([
+      "classify",
+      "--evaluate",
+      "--model",
+      model,
+      "--json",
+      ...["video", "weather", "web"].map((name) => `${name}=${folder}/round-3/${name}.pcap.gz`),
+    ]);
+    assert.equal(judged.code, 0, judged.err);
+    assert.ok(JSON.parse(judged.out).average.correct > 0.9);
+  });
+});
+
+Deno.test("rounds are evaluated by one command, with curves and reasons", async () => {
+  await withRounds(2, 6, async (folder) => {
+    const { code, out, err } = await task([
+      "classify",
+      "--evaluate",
+      "--rounds",
+      folder,
+      "--test-round",
+      "each",
+      "--features",
+      "seed5",
+      "--trees",
+      "10",
+      "--curve",
+      "--explain",
+    ]);
+    assert.equal(code, 0, err);
+    assert.match(out, /round 1, round 2 tested; the rounds tested were not learned from/);
+    assert.match(out, /% correct of decided/);
+    assert.match(out, /really \\ named/);
+    assert.match(out, /threshold/);
+    assert.match(out, /flows learned from/);
+  });
+});
+
+Deno.test("wrong usage gets one line and says what to do", async () => {
+  const cases: [string[], number, RegExp][] = [
+    [["train", "--out", "/tmp/x.model"], 2, /give LABEL=FILE... or --rounds DIR/],
+    [["train", "a=b.pcap", "--out", "/tmp/x.model"], 2, /two applications or more/],
+    [["classify", "a.pcap"], 2, /give --model FILE/],
+    [["classify", "--model", "/nowhere/x.model", "a.pcap"], 1, /there is no such file: make one/],
+    [["classify", "--evaluate"], 2, /give LABEL=FILE... or --rounds DIR/],
+    [["classify", "--evaluate", "--rounds", "/nowhere"], 1, /there is no such folder/],
+    [["classify", "--evaluate", "--classifier", "magic", "a=b"], 2, /Allowed choices are/],
+    [["classify", "--threshold", "2", "--model", "m", "a"], 2, /a number from 0 to 1/],
+  ];
+  for (const [args, code, message] of cases) {
+    const result = await task(args);
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.err}`);
+    assert.match(result.err, message);
+    assert.equal(result.err.trim().split("\n").length, 1, result.err);
+  }
+});
