@@ -283,7 +283,7 @@ export interface FuzzResult {
   taken: number;
   /** How many it refused with a {@linkcode CaptureError}. */
   refused: number;
-  /** Milliseconds of the slowest input. */
+  /** Milliseconds of the slowest input, the better of two runs. */
   slowest: number;
 }
 
@@ -294,20 +294,27 @@ export interface FuzzResult {
 export function fuzz(decoder: FuzzedDecoder, count: number, seed = 1): FuzzResult {
   const below = numbers(seed);
   const result = { taken: 0, refused: 0, slowest: 0 };
-  for (let round = 0; round < count; round++) {
-    const input = mutate(decoder.seeds[below(decoder.seeds.length)]!, below);
-    const start = performance.now();
+  const run = (input: Uint8Array, round: number): boolean => {
     try {
       const steps = decoder.run(input);
       if (steps > 1 + input.length / 12) throw new Error(`${steps} packets`);
-      result.taken++;
+      return true;
     } catch (error) {
-      if (!(error instanceof CaptureError) || error.message.includes("\n")) {
-        throw new Error(`${decoder.name}, input ${round}: ${input.toHex()}`, { cause: error });
-      }
-      result.refused++;
+      if (error instanceof CaptureError && !error.message.includes("\n")) return false;
+      throw new Error(`${decoder.name}, input ${round}: ${input.toHex()}`, { cause: error });
     }
-    result.slowest = Math.max(result.slowest, performance.now() - start);
+  };
+  for (let round = 0; round < count; round++) {
+    const input = mutate(decoder.seeds[below(decoder.seeds.length)]!, below);
+    const start = performance.now();
+    if (run(input, round)) result.taken++;
+    else result.refused++;
+    const first = performance.now() - start;
+    if (first <= result.slowest) continue;
+    // Slow again, or was the machine busy?
+    const again = performance.now();
+    run(input, round);
+    result.slowest = Math.max(result.slowest, Math.min(first, performance.now() - again));
   }
   return result;
 }
