@@ -236,9 +236,10 @@ function methodOf(
     {
       title: "Carriers",
       text:
-        "All models ran inside the tls carrier. The carriers of smtp and ssh do not exist yet, so an " +
-        "observer who looks at the first bytes sees TLS where SMTP or SSH should be; the attacks here " +
-        "look at what follows the handshake.",
+        "All models ran inside the carrier tls, which needs no other program: an observer who looks at the " +
+        "first bytes sees TLS where SMTP or SSH should be. The attacks here look at what follows the " +
+        "handshake. The carriers smtp and ssh, which are what they claim, need Postfix and OpenSSH " +
+        "(docs/carriers.md).",
     },
     {
       title: "Goodput and overhead",
