@@ -1,6 +1,6 @@
 /**
  * How many tunnels a core plays in time. Tunnels of the model `https` are added until the 99th percentile of
- * lateness, at either end, passes 10 ms; each end is a process, so each has a core of the machine's two at most.
+ * lateness, at either end, passes 10 ms twice; each end is a process, so each has a core of the machine's two at most.
  * Then memory a tunnel, and the processor time that a megabyte of user data costs beside obfs4proxy, as tor runs
  * both.
  *
@@ -79,9 +79,15 @@ interface Step {
   readonly client: number;
   readonly server: number;
   readonly median: number;
+  /** The same of timers in a process that does nothing else, meanwhile: what is the machine's own. */
+  readonly control: number;
   readonly processor: readonly number[];
   readonly resident: readonly number[];
   readonly wire: number;
+}
+
+function worst({ client, server }: Step): number {
+  return Math.max(client, server);
 }
 
 async function run(options: BenchmarkOptions) {
@@ -106,7 +112,7 @@ async function run(options: BenchmarkOptions) {
 
 async function tunnels({ note, quick, seed }: BenchmarkOptions) {
   const seconds = quick ? 5 : 20;
-  const most = quick ? 32 : 2048;
+  const most = quick ? 30 : 2048;
   const { end: server, line } = await EndProcess.server(["https"]);
   await using _server = server;
   await using client = await EndProcess.client(line, seed);
@@ -122,21 +128,23 @@ async function tunnels({ note, quick, seed }: BenchmarkOptions) {
     await sleep(3000);
     const at = [await server.stats(), await client.stats()];
     const before = await processorSeconds(pids);
-    await sleep(seconds * 1000);
+    const { callAt } = await EndProcess.timers(seconds * 1000);
     const after = await processorSeconds(pids);
     const [peer, own] = [await server.stats(), await client.stats()];
     steps.push({
       tunnels,
       client: own.lateness.p99,
       server: peer.lateness.p99,
+      control: callAt.p99,
       median: Math.max(own.lateness.median, peer.lateness.median),
       processor: after.map((value, i) => (value - before[i]!) / seconds),
       resident: [peer.resident, own.resident],
       wire: (peer.wire + own.wire - at[0]!.wire - at[1]!.wire) / seconds,
     });
-    if (Math.max(own.lateness.p99, peer.lateness.p99) > LIMIT) break;
+    // Once may be the machine's unrest.
+    if (steps.length > 1 && steps.slice(-2).every((step) => worst(step) > LIMIT)) break;
   }
-  const held = steps.filter((step) => Math.max(step.client, step.server) <= LIMIT).at(-1);
+  const held = steps.filter((step) => worst(step) <= LIMIT).at(-1);
   const largest = steps.at(-1)!;
   const memory = largest.resident.map((bytes, i) =>
     (bytes - empty[i]!.resident) / largest.tunnels / 1024
@@ -149,6 +157,7 @@ async function tunnels({ note, quick, seed }: BenchmarkOptions) {
         "tunnels",
         "p99 client ms",
         "p99 server ms",
+        "p99 timers ms",
         "median ms",
         "core client",
         "core server",
@@ -160,6 +169,7 @@ async function tunnels({ note, quick, seed }: BenchmarkOptions) {
         String(step.tunnels),
         step.client.toFixed(2),
         step.server.toFixed(2),
+        step.control.toFixed(2),
         step.median.toFixed(3),
         `${(100 * step.processor[1]!).toFixed(0)} %`,
         `${(100 * step.processor[0]!).toFixed(0)} %`,
@@ -172,7 +182,9 @@ async function tunnels({ note, quick, seed }: BenchmarkOptions) {
       held === undefined
         ? `Not even ${steps[0]!.tunnels} tunnels stayed under ${LIMIT} ms at the 99th percentile.`
         : `${held.tunnels} tunnels a core stayed under ${LIMIT} ms at the 99th percentile` +
-          (held === largest ? " (more were not tried)." : `; ${largest.tunnels} did not.`),
+          (held === largest
+            ? " (more were not tried)."
+            : `; ${steps[steps.indexOf(held) + 1]!.tunnels} did not.`),
       `Memory a tunnel, from the last step: client ${memory[1]!.toFixed(0)} KiB, server ${
         memory[0]!.toFixed(0)
       } KiB.`,
