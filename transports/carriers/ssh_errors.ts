@@ -1,12 +1,14 @@
 import { UserError } from "../../base/mod.ts";
+import { ConnectError } from "./errors.ts";
 
 /** The server lets nobody in with the secret's key. */
-export class SecretRefused extends UserError {
+export class SecretRefused extends ConnectError {
   /** `address` is the server's. */
-  constructor(readonly address: string) {
+  constructor(address: string) {
     super(
-      `the server at ${address} does not let in the key of this secret, as it lets in nobody that it does ` +
-        `not know: check secret= in its line`,
+      address,
+      "the server does not let in this secret's key, as it lets in nobody that it does not know: check " +
+        "secret= in its line",
     );
   }
 }
