@@ -21,6 +21,9 @@ export interface Pull {
   readonly own: number;
 }
 
+/** How much features of one sort, replaced together, have to do with wrong verdicts. */
+export type GroupPull = Pick<Pull, "feature" | "pull" | "undone">;
+
 /** The application that flows of others are taken for most often, and why. */
 export interface Attraction {
   /** Its name. */
@@ -31,6 +34,8 @@ export interface Attraction {
   readonly ranking: readonly { readonly application: string; readonly flows: number }[];
   /** The features that pull, strongest first. */
   readonly pulls: readonly Pull[];
+  /** The same for all features of a sort together, such as `received lengths`. */
+  readonly groups: readonly GroupPull[];
   /** Wrong verdicts that were looked at for `pulls`. */
   readonly looked: number;
 }
@@ -43,7 +48,8 @@ const DRAWS = 3;
  * Finds the application whose name others are given most often, and the features that pull them there:
  * each feature of a wrongly named flow is replaced, by itself, with that of flows of its true application
  * which the model learned from; what the wrong name's share loses is the feature's pull. Features that say
- * the same thing share their pull: replacing one leaves the others.
+ * the same thing share their pull, since replacing one leaves the others; so all features of a sort are
+ * also replaced together, with those of one flow.
  *
  * @returns undefined if no flow was given another's name at `threshold`.
  */
@@ -68,17 +74,24 @@ export function attractionOf(
   const attractor = ranking[0]?.label;
   if (attractor === undefined) return undefined;
   const draws = new Draws(seed);
-  const looks = trial.parts.map((part) => look(part, attractor, threshold, draws));
+  const { columns } = featureSet(trial.tested.features);
+  const sorts = [...new Set(columns.map(sortOf))];
+  const subjects = [
+    ...columns.map((_, column) => [column]),
+    ...sorts.map((sort) =>
+      columns.flatMap((name, column) => sortOf(name) === sort ? [column] : [])
+    ),
+  ];
+  const looks = trial.parts.map((part) => look(part, attractor, threshold, draws, subjects));
   const looked = looks.reduce((sum, own) => sum + own.flows, 0);
-  const columns = featureSet(trial.tested.features).columns;
+  const sum = (subject: number, of: (own: Look) => Float64Array) =>
+    looks.reduce((total, own) => total + of(own)[subject]!, 0) / Math.max(1, looked * DRAWS);
   const pulls = columns.map((feature, column) => {
-    const sum = (of: (own: Look) => Float64Array) =>
-      looks.reduce((total, own) => total + of(own)[column]!, 0) / Math.max(1, looked * DRAWS);
     const all = (of: (own: Look) => number[][]) => median(looks.flatMap((own) => of(own)[column]!));
     return {
       feature,
-      pull: sum((own) => own.lost),
-      undone: sum((own) => own.undone),
+      pull: sum(column, (own) => own.lost),
+      undone: sum(column, (own) => own.undone),
       here: all((own) => own.here),
       there: all((own) => own.there),
       own: all((own) => own.own),
@@ -90,11 +103,25 @@ export function attractionOf(
       .map(([label, flows]) => ({ application: labelNames[label]!, flows })),
     ranking: ranking.map(({ application, flows }) => ({ application, flows })),
     pulls,
+    groups: sorts.map((feature, i) => ({
+      feature,
+      pull: sum(columns.length + i, (own) => own.lost),
+      undone: sum(columns.length + i, (own) => own.undone),
+    })).sort((a, b) => b.pull - a.pull),
     looked,
   };
 }
 
-/** What replacing each column did to the wrong flows of one part, and the values on all sides. */
+/** What a column is about: `received lengths`, `both gaps`, `first lengths`, `counts and duration`. */
+function sortOf(column: string): string {
+  const split = /^(received|sent|both)(Length|Gap)/.exec(column);
+  if (split !== null) return `${split[1]} ${split[2]!.toLowerCase()}s`;
+  const plain = /^(length|time|gap)(\d?)/.exec(column);
+  if (plain !== null) return `${plain[2] === "" ? "" : "first "}${plain[1]}s`;
+  return "counts and duration";
+}
+
+/** What replacing each subject did to the wrong flows of one part, and the values on all sides. */
 interface Look {
   readonly flows: number;
   readonly lost: Float64Array;
@@ -109,6 +136,7 @@ function look(
   attractor: number,
   threshold: number,
   draws: Draws,
+  subjects: readonly (readonly number[])[],
 ): Look {
   const { width } = tested.rows;
   const given = decided(judge(model, tested.rows), threshold);
@@ -121,11 +149,11 @@ function look(
   const truths = new Set(flows.map((flow) => tested.labels[flow]!));
   const column = (data: FlowData, own: readonly number[], c: number) =>
     own.map((flow) => data.rows.values[flow * width + c]!);
-  const lost = new Float64Array(width);
-  const undone = new Float64Array(width);
+  const lost = new Float64Array(subjects.length);
+  const undone = new Float64Array(subjects.length);
   const base = sharesOf(model, attractor, rowsOf(tested, flows));
   const trueMembers = [...truths].flatMap((label) => members[label]!);
-  for (let c = 0; c < width; c++) {
+  for (const [subject, columns] of subjects.entries()) {
     for (let draw = 0; draw < DRAWS; draw++) {
       const rows = rowsOf(tested, flows);
       flows.forEach((flow, i) => {
@@ -133,13 +161,15 @@ function look(
         // An application that the model has not learned has no flows to take a value from.
         if (own.length === 0) return;
         const donor = own[draws.integer(own.length)]!;
-        rows.values[i * width + c] = trained.rows.values[donor * width + c]!;
+        for (const c of columns) {
+          rows.values[i * width + c] = trained.rows.values[donor * width + c]!;
+        }
       });
       const after = sharesOf(model, attractor, rows);
       const names = decided(judge(model, rows), threshold);
       flows.forEach((_, i) => {
-        lost[c]! += base[i]! - after[i]!;
-        undone[c]! += +(names[i] !== attractor);
+        lost[subject]! += base[i]! - after[i]!;
+        undone[subject]! += +(names[i] !== attractor);
       });
     }
   }

@@ -14,3 +14,7 @@ export * from "./model.ts";
 export * from "./model_file.ts";
 export * from "./rounds.ts";
 export * from "./trial.ts";
+export type { Confusion, Share } from "../evaluation/metrics.ts";
+export type { LabelledCaptures } from "../evaluation/samples.ts";
+export type { Rows } from "../plugins/attacks/scaler.ts";
+export type { Scaling } from "../plugins/attacks/svm.ts";

@@ -302,6 +302,9 @@ function printAttraction(attraction: Attraction | undefined): void {
   for (const { feature, pull, undone, here, there, own } of attraction.pulls.slice(0, 10)) {
     table.push([feature, pull.toFixed(3), percent(undone), short(here), short(there), short(own)]);
   }
+  for (const { feature, pull, undone } of attraction.groups) {
+    table.push([`all ${feature}`, pull.toFixed(3), percent(undone), "", "", ""]);
+  }
   print(table.toString());
   print(
     `Pull: what the wrong name's share loses, over ${attraction.looked} flows, when the feature is ` +

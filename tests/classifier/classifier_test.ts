@@ -263,6 +263,9 @@ Deno.test("the name that attracts others is found, and the feature why", async (
   assert.ok(found.pulls[0]!.pull > 0.5 && found.pulls[0]!.undone > 0.9);
   assert.ok(found.pulls[1]!.pull < 0.1);
   assert.equal(found.pulls[0]!.here, 5);
+  // All five columns are of one sort: together they undo whatever the first does.
+  assert.deepEqual(found.groups.map(({ feature }) => feature), ["counts and duration"]);
+  assert.ok(found.groups[0]!.undone > 0.9);
   const none = await trialOnFiles(learned, learned, SETTINGS, FOREST);
   assert.equal(attractionOf(none, 0.9, 1), undefined);
 });
