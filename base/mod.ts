@@ -1,11 +1,12 @@
 /**
  * What every room may import: the errors that a person reads, files written whole or not at all, timers
- * that keep their time, the distance of two samples, and where modules are that are started by their URL.
+ * that keep their time, a queue of events, the distance of two samples, and where modules are that are started by their URL.
  *
  * @module
  */
 export * from "./atomic_file.ts";
 export * from "./errors.ts";
+export * from "./event_queue.ts";
 export * from "./largest_gap.ts";
 export * from "./module_beside.ts";
 export * from "./precise_timer.ts";

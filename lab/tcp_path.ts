@@ -1,6 +1,6 @@
 import { CLIENT, peerOf, SERVER, type Side } from "../capture/side.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../capture/packet.ts";
-import { EventQueue } from "./event_queue.ts";
+import { EventQueue } from "../base/event_queue.ts";
 import type { LinkProfile } from "./link_profile.ts";
 
 /** A packet as a recorder at the client's end of the path sees it. */
@@ -165,7 +165,7 @@ interface Arriving {
 export class TcpPath {
   readonly #profile: Omit<LinkProfile, "name">;
   readonly #listener: PathListener;
-  readonly #queue = new EventQueue();
+  readonly #queue = new EventQueue<() => void>();
   readonly #hops: readonly [Hop, Hop];
   readonly #maxWindow: number;
   readonly #connections = new Map<number, readonly [End, End]>();
@@ -205,7 +205,7 @@ export class TcpPath {
   /** Lets everything happen that is due until `time`. */
   advance(time: number): void {
     while (this.#queue.next <= time) {
-      const { time: due, run } = this.#queue.take()!;
+      const { time: due, what: run } = this.#queue.take()!;
       this.#now = Math.max(this.#now, due);
       run();
     }

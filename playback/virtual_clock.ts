@@ -1,15 +1,5 @@
+import { EventQueue } from "../base/event_queue.ts";
 import type { Clock, Timer } from "./clock.ts";
-
-interface Entry {
-  readonly time: number;
-  readonly order: Timer;
-  run: (() => void) | undefined;
-}
-
-/** Earlier first; of equals, the one that was set first. */
-function before(a: Entry, b: Entry): boolean {
-  return a.time < b.time || (a.time === b.time && a.order < b.order);
-}
 
 /**
  * A clock that jumps from timer to timer: an hour of cover traffic takes as long as its work. Timers of
@@ -28,9 +18,10 @@ function before(a: Entry, b: Entry): boolean {
  */
 export class VirtualClock implements Clock {
   #now: number;
-  #orders = 0;
-  readonly #heap: Entry[] = [];
-  readonly #entries = new Map<Timer, Entry>();
+  #timers = 0;
+  readonly #queue = new EventQueue<Timer>();
+  /** Timers that are set; one that was forgotten is still in the queue. */
+  readonly #runs = new Map<Timer, () => void>();
 
   /** A clock that shows `now` milliseconds. */
   constructor(now = 0) {
@@ -45,51 +36,20 @@ export class VirtualClock implements Clock {
   /** Calls `run` when the clock gets to `time`; a time that has passed counts as now. */
   at(time: number, run: () => void): Timer {
     if (Number.isNaN(time)) throw new RangeError("a timer needs a time");
-    const entry: Entry = { time: Math.max(time, this.#now), order: ++this.#orders, run };
-    this.#entries.set(entry.order, entry);
-    const heap = this.#heap;
-    let at = heap.length;
-    heap.push(entry);
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!before(entry, heap[parent]!)) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = entry;
-    return entry.order;
+    const timer = ++this.#timers;
+    this.#runs.set(timer, run);
+    this.#queue.add(Math.max(time, this.#now), timer);
+    return timer;
   }
 
   /** Forgets a timer. */
   cancel(timer: Timer): void {
-    const entry = this.#entries.get(timer);
-    if (entry === undefined) return;
-    entry.run = undefined;
-    this.#entries.delete(timer);
-  }
-
-  #pop(): Entry {
-    const heap = this.#heap;
-    const first = heap[0]!;
-    const last = heap.pop()!;
-    if (heap.length > 0) {
-      let at = 0;
-      for (;;) {
-        let child = 2 * at + 1;
-        if (child >= heap.length) break;
-        if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
-        if (!before(heap[child]!, last)) break;
-        heap[at] = heap[child]!;
-        at = child;
-      }
-      heap[at] = last;
-    }
-    return first;
+    this.#runs.delete(timer);
   }
 
   /** How many timers are set. */
   get pending(): number {
-    return this.#entries.size;
+    return this.#runs.size;
   }
 
   /**
@@ -99,13 +59,14 @@ export class VirtualClock implements Clock {
   run(until = Infinity, stop: () => boolean = () => false): void {
     for (;;) {
       if (stop()) return;
-      const next = this.#heap[0];
-      if (next === undefined || next.time > until) break;
-      this.#pop();
-      if (next.run === undefined) continue;
-      this.#entries.delete(next.order);
-      this.#now = next.time;
-      next.run();
+      if (this.#queue.size === 0 || this.#queue.next > until) break;
+      const { time, what: timer } = this.#queue.take()!;
+      const run = this.#runs.get(timer);
+      // A timer that was forgotten does not move the clock.
+      if (run === undefined) continue;
+      this.#runs.delete(timer);
+      this.#now = time;
+      run();
     }
     if (until !== Infinity && until > this.#now) this.#now = until;
   }

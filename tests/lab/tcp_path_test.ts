@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../../capture/packet.ts";
 import { CLIENT, SERVER, type Side } from "../../capture/side.ts";
-import { EventQueue } from "../../lab/event_queue.ts";
 import { LAB_LINK } from "../../lab/link_profile.ts";
 import { type PathListener, type PathPacket, TcpPath } from "../../lab/tcp_path.ts";
 
@@ -41,22 +40,6 @@ function watched(
 
 const data = (packets: readonly PathPacket[], side: Side) =>
   packets.filter((packet) => packet.side === side && packet.length > 0);
-
-Deno.test("events happen in order of time, equals in order of adding", () => {
-  fc.assert(fc.property(fc.array(fc.nat(20)), (times) => {
-    const queue = new EventQueue();
-    const order: number[] = [];
-    times.forEach((time, i) => queue.add(time, () => order.push(i)));
-    for (let next = queue.next; next < Infinity; next = queue.next) {
-      const { time, run } = queue.take()!;
-      assert.equal(time, next);
-      run();
-    }
-    assert.equal(queue.take(), undefined);
-    const expected = times.map((_, i) => i).sort((a, b) => times[a]! - times[b]! || a - b);
-    assert.deepEqual(order, expected);
-  }));
-});
 
 Deno.test("a handshake takes its round trips, and early data waits for it", () => {
   const { path, packets, heard } = watched({ rateMbit: 0 });

@@ -1,27 +1,43 @@
-interface Entry {
+interface Entry<T> {
   readonly time: number;
   readonly order: number;
-  readonly run: () => void;
+  readonly what: T;
 }
 
-function before(a: Entry, b: Entry): boolean {
+function before<T>(a: Entry<T>, b: Entry<T>): boolean {
   return a.time < b.time || (a.time === b.time && a.order < b.order);
 }
 
-/** Things to happen at times, the earliest first and of equals the one added first: a binary heap. */
-export class EventQueue {
-  readonly #heap: Entry[] = [];
+/**
+ * Things at times, the earliest first and of equals the one added first: a binary heap.
+ *
+ * @example
+ * ```ts
+ * import { EventQueue } from "./event_queue.ts";
+ * const queue = new EventQueue<string>();
+ * queue.add(20, "later");
+ * queue.add(10, "soon");
+ * if (queue.next !== 10 || queue.take()?.what !== "soon") throw new Error("not the earliest");
+ * ```
+ */
+export class EventQueue<T> {
+  readonly #heap: Entry<T>[] = [];
   #orders = 0;
 
-  /** Time of the next event in milliseconds; `Infinity` with none. */
+  /** How many there are. */
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  /** Time of the next; `Infinity` with none. */
   get next(): number {
     return this.#heap[0]?.time ?? Infinity;
   }
 
-  /** Adds an event. */
-  add(time: number, run: () => void): void {
+  /** Adds one. */
+  add(time: number, what: T): void {
     const heap = this.#heap;
-    const entry = { time, order: this.#orders++, run };
+    const entry = { time, order: this.#orders++, what };
     let at = heap.length;
     while (at > 0) {
       const parent = (at - 1) >> 1;
@@ -32,8 +48,8 @@ export class EventQueue {
     heap[at] = entry;
   }
 
-  /** Takes the next event out; undefined with none. */
-  take(): { readonly time: number; readonly run: () => void } | undefined {
+  /** Takes the next one out; undefined with none. */
+  take(): { readonly time: number; readonly what: T } | undefined {
     const heap = this.#heap;
     const first = heap[0];
     const last = heap.pop();
