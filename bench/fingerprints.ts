@@ -15,7 +15,7 @@ import { print } from "../cli/output.ts";
 import { exemptionsOf } from "../evaluation/fully_encrypted.ts";
 import { loadModel } from "../models/mod.ts";
 import { readClientHello } from "../transports/carriers/client_hello.ts";
-import { parseLine, startClient, startServer } from "../transports/mimic/mod.ts";
+import { alpnOf, parseLine, startClient, startServer } from "../transports/mimic/mod.ts";
 import { ja4 } from "./ja4.ts";
 import { freePort, startNginx } from "./nginx.ts";
 import { recordText } from "./probes.ts";
@@ -205,12 +205,12 @@ try {
   const common = {
     models: [model] as const,
     name: "www.example.com",
-    alpn: ["http/1.1"],
   };
   const native = await startServer({
     ...common,
     listen: { host: "127.0.0.1", port: 0 },
     state: `${folder}/native`,
+    alpn: alpnOf("https")!,
     certificate: { cert: site.cert, key: site.key },
     decoy: { host: "127.0.0.1", port: site.port },
   });
@@ -221,6 +221,7 @@ try {
     ...common,
     listen: { host: "127.0.0.1", port: behind },
     state: `${folder}/fronted`,
+    alpn: alpnOf("https", true)!,
     front: site.cert,
   });
   await using front = await startNginx({
