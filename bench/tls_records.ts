@@ -122,7 +122,7 @@ for (const mode of ["native", "fronted"]) {
     identity: mode === "native" ? site.identity : await readFrontIdentity(site.cert),
     secrets: [],
     state: site.folder,
-    ...(mode === "native" ? {} : { path: PATH }),
+    ...(mode === "native" ? { genuine: { host: "127.0.0.1", port: site.port } } : { path: PATH }),
   }, (connection) => accepted.push(connection));
   const port = mode === "native" ? server.port : front.port;
   await measure(mode, port, async () => {
