@@ -5,7 +5,7 @@ const MAX_DELAY = 2 ** 31 - 1;
 
 /**
  * Milliseconds that the runtime's timers come late at most, but for one in ten: they keep to ticks of 1 ms, and
- * measured with Deno 2.9.6 on an idle machine half of them are 1.2 ms late. Waking is asked for so much earlier,
+ * with Deno 2.9.6 half of them were 1.2 ms late where whole ones were asked for. Waking is asked for so much earlier,
  * and the rest is waited for in turns of the event loop. The estimate follows what is seen, within bounds: each
  * call costs processor time in proportion.
  */
