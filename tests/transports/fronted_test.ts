@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { type CarrierConnection, carrierOf, ConnectError } from "../../transports/carriers/mod.ts";
-import { readFrontIdentity } from "../../transports/carriers/mod.ts";
+import { listenFronted, readFrontIdentity } from "../../transports/carriers/mod.ts";
 import { freePort, needsNginx, NGINX, startNginx } from "../../bench/nginx.ts";
 import { Collector } from "./helpers.ts";
 
@@ -137,4 +137,45 @@ Deno.test({
     assert.equal(await seen.closed, "fin");
     client.close("fin");
   },
+});
+
+Deno.test("fronted: a head may come in any pieces, and what is none is answered or cut off", async () => {
+  const port = freePort();
+  const addresses: [string, number][] = [];
+  const server = await listenFronted({
+    hostname: "127.0.0.1",
+    port,
+    path: PATH,
+    identity: { certificate: "", key: "", digest: new Uint8Array(32), pin: "" },
+  }, (connection) => {
+    addresses.push([connection.remoteAddress, connection.remotePort]);
+    const seen = new Collector(connection);
+    void seen.waitFor(3).then((bytes) => {
+      connection.write(bytes);
+      connection.close("fin");
+    });
+  });
+  const talk = async (pieces: string[]) => {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+    for (const piece of pieces) {
+      await conn.write(new TextEncoder().encode(piece));
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await conn.closeWrite();
+    return await new Response(conn.readable).text().catch(() => "cut off");
+  };
+  const head = (more = "") =>
+    `GET ${PATH} HTTP/1.1\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${more}\r\n`;
+  // The key and its answer are those of RFC 6455, section 1.3.
+  const answer = /^HTTP\/1\.1 101 [^]*s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n\r\nabc$/;
+  const real = "X-Real-IP: 2001:db8::7\r\nX-Real-Port: 4711\r\n";
+  assert.match(await talk([head(real) + "abc"]), answer);
+  assert.match(await talk([...head("X-Real-IP: me\r\nX-Real-Port: 99999\r\n"), "abc"]), answer);
+  assert.deepEqual(addresses, [["2001:db8::7", 4711], ["", 0]]);
+  for (const other of ["GET / HTTP/1.1\r\n\r\n", `GET ${PATH} HTTP/1.1\r\n\r\n`, "\r\n\r\n"]) {
+    assert.match(await talk([other]), /^HTTP\/1\.1 404 /);
+  }
+  assert.match(await talk(["x".repeat(40_000)]), /^$|cut off/);
+  assert.equal(addresses.length, 2);
+  await server.close();
 });

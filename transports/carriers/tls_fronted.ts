@@ -292,11 +292,14 @@ function answerTo(
   }
   const key = headers.get("sec-websocket-key") ?? "";
   const accept = createHash("sha1").update(key + WEBSOCKET).digest("base64");
+  // Only nginx is to reach us; what else claims to be a client's address is none.
+  const host = headers.get("x-real-ip") ?? "";
+  const port = headers.get("x-real-port") ?? "";
   return {
     answer: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
       `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
-    host: headers.get("x-real-ip") ?? "",
-    port: Number(headers.get("x-real-port") ?? 0),
+    host: net.isIP(host) > 0 ? host : "",
+    port: /^\d{1,5}$/.test(port) && Number(port) <= 65535 ? Number(port) : 0,
   };
 }
 
