@@ -85,8 +85,11 @@ interface Start {
   readonly seed?: string;
 }
 
+/** The server's folder, removed at the end. */
+let state: string | undefined;
+
 async function server({ models = [] }: Start): Promise<() => EndStats> {
-  const state = await Deno.makeTempDir({ prefix: "tm-bench-" });
+  state = await Deno.makeTempDir({ prefix: "tm-bench-" });
   const [first, ...others] = await Promise.all(
     models.map(async (name) => modelFromFile(await loadModelText(name), name)),
   );
@@ -151,5 +154,6 @@ if (import.meta.main) {
     } else if (line.timers !== undefined) say(await timers(line.timers));
     else say(stats!());
   }
+  if (state !== undefined) await Deno.remove(state, { recursive: true });
   Deno.exit(0);
 }
