@@ -33,11 +33,11 @@ export const MAX_PACKET = 2048;
  * ```
  */
 export class DelayLine {
-  readonly #delay: number;
-  readonly #msPerByte: number;
-  readonly #limit: number;
-  readonly #loss: number;
-  readonly #jitter: number;
+  #delay = 0;
+  #msPerByte = 0;
+  #limit = 0;
+  #loss = 0;
+  #jitter = 0;
   readonly #random: Random;
   readonly #mask: number;
   readonly #slots: Uint8Array<ArrayBuffer>[];
@@ -57,11 +57,7 @@ export class DelayLine {
     if (slots < 1 || (slots & (slots - 1)) !== 0) {
       throw new RangeError(`slots must be a power of two, not ${slots}`);
     }
-    this.#delay = options.delayMs;
-    this.#msPerByte = options.rateMbit ? 8 / (options.rateMbit * 1000) : 0;
-    this.#limit = options.queueBytes ?? 0;
-    this.#loss = options.loss ?? 0;
-    this.#jitter = options.jitterMs ?? 0;
+    this.change(0, options);
     this.#random = random;
     this.#mask = slots - 1;
     const memory = new ArrayBuffer(slots * MAX_PACKET);
@@ -71,6 +67,20 @@ export class DelayLine {
     );
     this.#due = new Float64Array(slots);
     this.#length = new Uint16Array(slots);
+  }
+
+  /**
+   * From `now` on the link is another. What waits at the slow hop still leaves as it would have; the bytes
+   * count against the new queue and go before what comes next. Packets keep their order.
+   */
+  change(now: number, options: Omit<DelayLineOptions, "slots">): void {
+    const backlog = this.backlog(now);
+    this.#delay = options.delayMs;
+    this.#msPerByte = options.rateMbit ? 8 / (options.rateMbit * 1000) : 0;
+    this.#limit = options.queueBytes ?? 0;
+    this.#loss = options.loss ?? 0;
+    this.#jitter = options.jitterMs ?? 0;
+    if (backlog > 0) this.#freeAt = now + backlog * this.#msPerByte;
   }
 
   /** Packets under way. */

@@ -2,7 +2,7 @@ import { UserError } from "../base/mod.ts";
 import type { LinkProfile } from "./link_profile.ts";
 import { endAllIn, removeNamespace, temporaryPrefix } from "./leftovers.ts";
 import { run, Running, sleep, type StartOptions } from "./process.ts";
-import type { TunLinkReport, TunLinkSettings } from "./tun_link.ts";
+import type { TunLinkChange, TunLinkReport, TunLinkSettings } from "./tun_link.ts";
 
 /** Interface at both ends of the link. */
 export const LINK_DEVICE = "tun0";
@@ -230,6 +230,18 @@ export class LabNetwork implements AsyncDisposable {
       await sleep(100);
     }
     return false;
+  }
+
+  /**
+   * Changes the link in both directions while it is up.
+   *
+   * @throws {LinkFailed} if it is not of the kind `tun`.
+   */
+  async change(link: TunLinkChange): Promise<void> {
+    const took = await this.#link?.write(`${JSON.stringify(link)}\n`);
+    if (took !== true) {
+      throw new LinkFailed("only a link of the kind tun, while up, can be changed");
+    }
   }
 
   /** What the link forwarded and dropped: known for a `tun` link after it was taken down. */

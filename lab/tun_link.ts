@@ -1,7 +1,8 @@
 /**
  * A program of its own, with no right but FFI: joins two network namespaces by a TUN interface in
- * each, and holds every packet back for a delay, at a rate, in a queue. It ends when its standard
- * input does, and then prints what it forwarded and dropped as one line of JSON.
+ * each, and holds every packet back for a delay, at a rate, in a queue. A line of JSON on its standard
+ * input ({@linkcode TunLinkChange}) changes the link while it runs. It ends when its standard input
+ * does, and then prints what it forwarded and dropped as one line of JSON.
  *
  * @module
  */
@@ -29,6 +30,11 @@ export interface TunLinkSettings {
   readonly seed: number;
 }
 
+/** What may change while the link is up; what is left out stays as it is. */
+export type TunLinkChange = Partial<
+  Pick<TunLinkSettings, "delayMs" | "rateMbit" | "queueBytes" | "loss" | "jitterMs">
+>;
+
 /** What the program prints when it ends. */
 export interface TunLinkReport {
   /** Packets of the first namespace's interface on their way to the second. */
@@ -55,6 +61,9 @@ function run(settings: TunLinkSettings): void {
   const watched = [...files, STANDARD_INPUT];
   const spare = new Uint8Array(65536);
   const overflow = [0, 0];
+  const decoder = new TextDecoder();
+  let commands = "";
+  let present: TunLinkSettings = settings;
   let late = 0;
   let forwarded = 0;
   let latest = 0;
@@ -82,7 +91,15 @@ function run(settings: TunLinkSettings): void {
       if (line.due < next) next = line.due;
     }
     libc.wait(watched, Math.min(1000, next - performance.now()));
-    if (libc.ready(2)) break;
+    if (!libc.ready(2)) continue;
+    const said = libc.read(STANDARD_INPUT, spare);
+    if (said <= 0) break;
+    commands += decoder.decode(spare.subarray(0, said), { stream: true });
+    for (let end = commands.indexOf("\n"); end >= 0; end = commands.indexOf("\n")) {
+      present = { ...present, ...JSON.parse(commands.slice(0, end)) as TunLinkChange };
+      commands = commands.slice(end + 1);
+      for (const line of lines) line.change(performance.now(), present);
+    }
   }
   const report: TunLinkReport = {
     there: { ...lines[0]!.counts, dropped: lines[0]!.counts.dropped + overflow[0]! },

@@ -1,6 +1,7 @@
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import type { Random } from "../../random.ts";
 import { type LogNormal, logNormal, normal } from "../../workload/distribution.ts";
+import { operatorOf } from "../operators.ts";
 import type { PageKind } from "../page.ts";
 
 /** Where time comes from and how it passes, in milliseconds. */
@@ -62,8 +63,9 @@ export class Person {
 
   /** Has the page fetch `paths` of a host at once, with POST where `upload` bytes are sent. */
   async call(page: Page, host: string, paths: readonly string[], upload = 0): Promise<void> {
+    const asked = paths.map((path) => path + operatorOf(host).query);
     await this.patient(page.evaluate(
-      `Promise.all(${JSON.stringify(paths)}.map((path) => get(${
+      `Promise.all(${JSON.stringify(asked)}.map((path) => get(${
         JSON.stringify(host)
       }, path, ${upload})))`,
     ));
@@ -72,8 +74,9 @@ export class Person {
 
   /** Has the page show images of a host. */
   async show(page: Page, host: string, paths: readonly string[]): Promise<void> {
+    const asked = paths.map((path) => path + operatorOf(host).query);
     await this.patient(page.evaluate(
-      `for (const path of ${JSON.stringify(paths)}) {
+      `for (const path of ${JSON.stringify(asked)}) {
         const image = new Image();
         image.src = "https://" + ${JSON.stringify(host)} + path;
         document.body.append(image);
