@@ -63,6 +63,31 @@ Deno.test("loss has the rate that was asked for, and jitter keeps the order", ()
   assert.ok(arrived.every(({ serial, time }) => time >= serial / 10 + 10));
 });
 
+Deno.test("a link that changes: new packets go by the new rate and delay, after those that waited", () => {
+  const line = new DelayLine({ delayMs: 10, rateMbit: 8, queueBytes: 4000 }, random());
+  const arrived: number[] = [];
+  const arrivals = () => {
+    while (line.due < Infinity) {
+      const { due } = line;
+      line.deliver(due, () => arrived.push(due));
+    }
+  };
+  line.offer(0, 1000);
+  line.offer(0, 1000);
+  line.change(1, { delayMs: 2, rateMbit: 0.8, queueBytes: 4000 });
+  assert.equal(line.backlog(1), 1000);
+  line.offer(1, 1000);
+  // The third waits for the 1000 bytes before it at the new rate, 10 ms, and then takes 10 ms itself.
+  arrivals();
+  assert.deepEqual(arrived, [11, 12, 23]);
+  // Faster again: nothing overtakes.
+  line.offer(30, 1000);
+  line.change(30, { delayMs: 0 });
+  line.offer(30, 1000);
+  arrivals();
+  assert.deepEqual(arrived.slice(3), [42, 42]);
+});
+
 Deno.test("whatever is sent: order, rate, delay and queue hold, and bytes arrive as sent", () => {
   const packets = fc.array(
     fc.record({
