@@ -3,7 +3,7 @@
  * native with the built-in decoy) and prints who answers otherwise.
  *
  * ```sh
- * deno run -A bench/probe_table.ts [--json | --markdown]
+ * deno task probe [--json | --markdown] [--only TEXT]
  * ```
  *
  * @module
@@ -43,7 +43,8 @@ async function row(probe: Probe): Promise<Row> {
   return { probe: probe.name, real: seen[0]!, ours };
 }
 
-const waiting = [...world.probes.entries()];
+const only = Deno.args.includes("--only") ? Deno.args[Deno.args.indexOf("--only") + 1] ?? "" : "";
+const waiting = [...world.probes.filter(({ name }) => name.includes(only)).entries()];
 const rows: Row[] = [];
 await Promise.all(Array.from({ length: AT_ONCE }, async () => {
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {

@@ -10,6 +10,7 @@ export * from "./demo/play.ts";
 export * from "./demo/run.ts";
 export * from "./demo/timeline.ts";
 export * from "./demo/transfer.ts";
+export * from "./fully_encrypted.ts";
 export * from "./lab_play.ts";
 export * from "./labelled_captures.ts";
 export * from "./likeness.ts";
