@@ -21,7 +21,7 @@ const TRIES = 3;
 /** Probes under way at once. */
 const AT_ONCE = 6;
 
-await using world = await startProbeWorld(PATIENCE);
+const world = await startProbeWorld(PATIENCE);
 
 interface Row {
   readonly probe: string;
@@ -97,4 +97,5 @@ else if (Deno.args.includes("--markdown")) {
   print(table.toString());
   print(summary.join("\n"));
 }
+await world[Symbol.asyncDispose]();
 Deno.exit();

@@ -110,9 +110,9 @@ async function measure(name: string, port: number, open: () => Promise<Ends>): P
 }
 
 const tls = carrierOf("tls");
-await using site = await startNginx();
+const site = await startNginx();
 const behind = freePort();
-await using front = await startNginx({ like: site, front: { path: PATH, port: behind } });
+const front = await startNginx({ like: site, front: { path: PATH, port: behind } });
 
 for (const mode of ["native", "fronted"]) {
   const accepted: CarrierConnection[] = [];
@@ -159,4 +159,6 @@ for (const mode of ["native", "fronted"]) {
 }
 print(table.toString());
 print(`load ${Deno.loadavg().map((value) => value.toFixed(1)).join(" ")}`);
+await front[Symbol.asyncDispose]();
+await site[Symbol.asyncDispose]();
 Deno.exit();
