@@ -19,6 +19,10 @@ export const INSTALLED: Commands = {
     summary: "carry connections through a tunnel in cover traffic",
     load: () => import("./client.ts"),
   },
+  "client:ssh": {
+    summary: "the same, and may start OpenSSH: the carrier ssh",
+    load: () => import("./client.ts"),
+  },
   "gateway": {
     summary: "make this machine the gateway of the clients behind it (needs root)",
     load: () => import("./gateway.ts"),
@@ -35,8 +39,16 @@ export const INSTALLED: Commands = {
     summary: "the pluggable transport mimic, started by tor",
     load: () => import("./pt.ts"),
   },
+  "pt:ssh": {
+    summary: "the same, and may start OpenSSH: the carrier ssh",
+    load: () => import("./pt.ts"),
+  },
   "server": {
     summary: "serve as the far end of tunnels in cover traffic",
+    load: () => import("./server.ts"),
+  },
+  "server:ssh": {
+    summary: "the same, and may start OpenSSH: the carrier ssh",
     load: () => import("./server.ts"),
   },
 };

@@ -61,7 +61,7 @@ export function launcherCases(tasks: Readonly<Record<string, string>>): string {
       throw new BuildError(`deno.json: the task ${name} does not state its permissions`);
     }
     // What tor tells a transport says what it has to reach: less than its task can know.
-    const narrowed = name === "pt";
+    const narrowed = name.split(":")[0] === "pt";
     const words = flags.map((flag) => {
       const what = narrowed && /^--allow-(net|read|write)\b/.exec(flag)?.[1];
       if (what) return what === "net" ? '"$net"' : `"--allow-${what}=$${what}"`;

@@ -102,11 +102,9 @@ Deno.test({
         ...["--schedule", "demand", "--socks", "127.0.0.1:1080", "--http", "127.0.0.1:8118"],
         ...["--forward", `2222=${far}:22`],
       );
-      if (
-        await Promise.race([client.said(/ready/, 20_000).then(() => true), client.status]) === true
-      ) {
-        return client;
-      }
+      // What ends before it says so does not say it.
+      if (await client.said(/ready/, 20_000).then(() => true, () => false)) return client;
+      await client.status;
       assert.match(client.errors, /does not know this secret/);
       return await startClient();
     };

@@ -57,7 +57,11 @@ export function startProgram(
       throw new ProgramError(program, `there is no ${path}: install ${debian}`, error);
     }
     if (error instanceof Deno.errors.NotCapable) {
-      throw new ProgramError(program, `allow it by --allow-run=${path}`, error);
+      throw new ProgramError(
+        program,
+        `this command may start no program: use client:ssh, server:ssh or pt:ssh instead`,
+        error,
+      );
     }
     throw new ProgramError(program, (error as Error).message, error);
   }
