@@ -1,5 +1,12 @@
 import { UsageError } from "../base/mod.ts";
-import { loadAttack, type RunningAttack } from "../plugins/mod.ts";
+import {
+  type AttackProgram,
+  execAttack,
+  LIMIT_NAMES,
+  limitsOf,
+  loadAttack,
+  type RunningAttack,
+} from "../plugins/mod.ts";
 import {
   type AttackRun,
   type CoverAgainstReal,
@@ -21,6 +28,8 @@ const collect = (value: string, before: string[] = []) => [...before, value];
 
 interface Options {
   readonly plugin: string;
+  readonly exec?: string[];
+  readonly limit?: string[];
   readonly real?: string[];
   readonly cover?: string[];
   readonly handshake: string;
@@ -43,6 +52,15 @@ export function command(): Command {
       "--plugin <name>",
       "knn, kmeans, random-forest, or a path, file:, https:, npm: or jsr: specifier (runs sandboxed)",
       "knn",
+    )
+    .option(
+      "--exec <program...>",
+      "an attack in any language: a program and its arguments (those that begin with - after one --), with your rights; needs deno task attack:exec",
+    )
+    .option(
+      "--limit <name=value>",
+      `what a plugin by others may use: ${LIMIT_NAMES}; repeatable`,
+      collect,
     )
     .option(
       "--real <label=file...>",
@@ -69,10 +87,7 @@ export function command(): Command {
         : integer("--folds", options.folds, 2, 1000);
       const parameters = parametersOf(options.set ?? []);
       const handshake = handshakeOf(options.handshake);
-      const program = await loadAttack(
-        options.plugin,
-        options.integrity === undefined ? {} : { integrity: options.integrity },
-      );
+      const program = await programOf(options);
       const reads = await readsOf(await program.start());
       const realCaptures = options.real === undefined
         ? await shippedSamples(decodeURIComponent(new URL("../samples", import.meta.url).pathname))
@@ -112,6 +127,20 @@ export function command(): Command {
         bar.stop();
       }
     });
+}
+
+async function programOf({ exec, integrity, limit, plugin }: Options): Promise<AttackProgram> {
+  const limits = limit === undefined ? undefined : limitsOf(limit);
+  if (exec === undefined) {
+    return await loadAttack(plugin, {
+      ...(integrity === undefined ? {} : { integrity }),
+      ...(limits === undefined ? {} : { limits }),
+    });
+  }
+  if (integrity !== undefined) {
+    throw new UsageError("--integrity pins the source of a plugin, and --exec runs a program");
+  }
+  return execAttack(exec, limits);
 }
 
 function integer(option: string, text: string, min: number, max: number): number {

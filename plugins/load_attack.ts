@@ -38,6 +38,13 @@ export async function loadAttack(
   options: LoadOptions = {},
 ): Promise<AttackProgram> {
   if (Object.hasOwn(BUILT_IN_ATTACKS, specifier)) {
+    if (options.integrity !== undefined || options.limits !== undefined) {
+      throw new PluginError(
+        specifier,
+        "not-found",
+        "is one of our own: it has no digest to pin and runs under no limits but yours",
+      );
+    }
     const module = moduleBeside("./built_in_worker", import.meta.url);
     return { specifier, sha256: undefined, start: () => startInWorker(specifier, module) };
   }

@@ -7,6 +7,7 @@
 export * from "./attack_host.ts";
 export * from "./codec.ts";
 export * from "./errors.ts";
+export * from "./exec_attack.ts";
 export * from "./sandbox.ts";
 export * from "./source.ts";
 export * from "./worker_host.ts";

@@ -41,6 +41,8 @@ export interface CallLimits {
 }
 
 const KEPT_LOG = 8192;
+/** What the engine throws, rather than die of, where memory outside the heap is refused. */
+const OUT_OF_MEMORY = /Array buffer allocation failed|WebAssembly\.Memory\(\): could not allocate/;
 const FAILURE_CREDIT = 8192;
 
 /**
@@ -164,7 +166,7 @@ export class SandboxedPlugin implements AsyncDisposable {
       const fields = decodeFields(frame.payload);
       if (frame.kind === FRAME.failure) {
         const message = String(fields.message);
-        if (/Array buffer allocation failed/.test(message)) throw this.#outOfMemory();
+        if (OUT_OF_MEMORY.test(message)) throw this.#outOfMemory();
         throw this.#error("threw", `failed in ${doing}: ${excuse(message)}`);
       }
       return fields;

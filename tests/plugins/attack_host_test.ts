@@ -4,6 +4,7 @@ import type { Verdicts } from "../../plugins/attack.ts";
 import {
   checkNotes,
   checkVerdicts,
+  limitsOf,
   loadAttack,
   PluginError,
   sandboxedAttack,
@@ -77,6 +78,23 @@ Deno.test("an unknown name is answered with the names there are", async () => {
     /^PluginError: plugin nearest: unknown \(built in are kmeans, knn, random-forest;/,
   );
   await assert.rejects(loadAttack("toString"), /unknown/);
+});
+
+Deno.test("one of our own takes neither a digest nor limits, rather than ignore them", async () => {
+  await assert.rejects(loadAttack("knn", { integrity: "sha256-00" }), /one of our own/);
+  await assert.rejects(loadAttack("knn", { limits: limitsOf([]) }), /one of our own/);
+});
+
+Deno.test("limits are set by name, within bounds", () => {
+  const limits = limitsOf(["memory=1024", "cpu=5", "load=3", "log=2", "train=1.5", "classify=2"]);
+  assert.deepEqual(limits, {
+    sandbox: { memory: 2 ** 30, cpu: 5, load: 3000, log: 2048 },
+    train: 1500,
+    classify: 2000,
+  });
+  for (const bad of ["memory", "memory=", "memory=1", "toString=3", "train=x", "cpu=0"]) {
+    assert.throws(() => limitsOf([bad]), /^UsageError: --limit /);
+  }
 });
 
 for (const name of ["knn", "kmeans", "random-forest"]) {

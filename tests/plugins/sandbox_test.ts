@@ -98,6 +98,24 @@ const FAULTS: Record<string, { code: string; fault: string; says: RegExp }> = {
     fault: "output",
     says: /not what was agreed/,
   },
+  "forges the answer to a later call": {
+    code: `const b = new Uint8Array(12); const v = new DataView(b.buffer);
+      v.setUint32(4, 4, true); v.setUint32(8, 3, true); Deno.stdout.writeSync(b)`,
+    fault: "output",
+    says: /standard output, which is not its own/,
+  },
+  "forges its own loading": {
+    code: `const b = new Uint8Array(12); const v = new DataView(b.buffer);
+      v.setUint32(4, 3, true); v.setUint32(8, 2, true); Deno.stdout.writeSync(b)`,
+    fault: "output",
+    says: /standard output, which is not its own/,
+  },
+  "throws when nobody waits": {
+    code:
+      "setTimeout(() => { throw new Error('later') }, 0); await new Promise((r) => setTimeout(r, 5000))",
+    fault: "exited",
+    says: /without an answer \(code 1\): Uncaught Error: later/,
+  },
   "answers too much": {
     code: "return { x: new Uint8Array(1e6) }",
     fault: "threw",
@@ -125,6 +143,39 @@ const FAULTS: Record<string, { code: string; fault: string; says: RegExp }> = {
   },
   "fills a cache": { code: `await caches.open("a")`, fault: "threw", says: /failed in run/ },
   "connects": { code: `await fetch("http://127.0.0.1:8080/")`, fault: "threw", says: /net access/ },
+  "connects by node:net": {
+    code: `const net = await import("node:net");
+      await new Promise((_, no) => net.connect(80, "127.0.0.1").on("error", no))`,
+    fault: "threw",
+    says: /net access/,
+  },
+  "opens a WebSocket": {
+    code: `await new Promise((_, no) => {
+      new WebSocket("ws://127.0.0.1:1").onerror = (event) => no(event.error) })`,
+    fault: "threw",
+    says: /net access/,
+  },
+  "fetches a file": {
+    code: `await fetch("file:///etc/passwd")`,
+    fault: "threw",
+    says: /read access/,
+  },
+  "writes to its parent's standard output": {
+    code: `await Deno.writeFile("/proc/" + process.ppid + "/fd/1", new Uint8Array(1))`,
+    fault: "threw",
+    says: /write access/,
+  },
+  "asks what machine this is": { code: "Deno.hostname()", fault: "threw", says: /sys access/ },
+  "reads one variable by node's way": {
+    code: "return { home: process.env.HOME }",
+    fault: "threw",
+    says: /env access/,
+  },
+  "imports a computed package": {
+    code: `const n = "npm:pure" + "-rand"; await import(n)`,
+    fault: "threw",
+    says: /--no-npm/,
+  },
   "listens": { code: `Deno.listen({ port: 0 })`, fault: "threw", says: /net access/ },
   "reads the environment": { code: `Deno.env.toObject()`, fault: "threw", says: /env access/ },
   "runs a program": {
@@ -181,8 +232,92 @@ sandboxTest(
     assert.equal(heap.fault, "memory");
     const buffers = await provoke("const a = []; for (;;) a.push(new Uint8Array(1e8).fill(1))");
     assert.equal(buffers.fault, "memory");
+    const shared = await provoke(
+      "const a = []; for (;;) { a.push(new Uint8Array(new SharedArrayBuffer(1e8)).fill(1)) }",
+    );
+    assert.equal(shared.fault, "memory");
+    const machine = await provoke(
+      "const a = []; for (;;) a.push(new WebAssembly.Memory({ initial: 1600 }))",
+    );
+    assert.equal(machine.fault, "memory");
+    const worker = await provoke(
+      `const hog = "const a = []; for (;;) a.push(new Uint8Array(1e8).fill(1))";
+       new Worker("data:application/javascript," + encodeURIComponent(hog), { type: "module" });
+       await new Promise((r) => setTimeout(r, 60_000));`,
+    );
+    assert.equal(worker.fault, "memory");
   },
 );
+
+sandboxTest("a plugin that asks to be allowed more is denied, and nobody is asked", async () => {
+  await using plugin = await SandboxedPlugin.start(
+    source(`export default { async run() {
+      const names = ["read", "write", "net", "env", "run", "ffi", "sys"];
+      const states = [];
+      for (const name of names) states.push((await Deno.permissions.request({ name })).state);
+      return { states };
+    } }`),
+    LIMITS,
+  );
+  const { states } = await plugin.call("run", [], { deadline: 20_000, credit: 4096 });
+  assert.deepEqual(states, new Array(7).fill("denied"));
+});
+
+sandboxTest("a plugin's worker has no more rights than the plugin", async () => {
+  const error = await provoke(
+    `const w = new Worker("data:application/javascript," +
+        encodeURIComponent("await import('file:///etc/' + 'hostname')"), { type: "module" });
+      await new Promise((_, no) => w.onerror = (e) => { e.preventDefault(); no(new Error(e.message)) })`,
+    { limits: DEFAULT_LIMITS },
+  );
+  assert.match(error.message, /read access/);
+});
+
+sandboxTest("a plugin that answers twice is stopped at its next call", async () => {
+  await using plugin = await SandboxedPlugin.start(
+    source(`export default { run() {
+      const b = new Uint8Array(12 + 16); const v = new DataView(b.buffer);
+      const json = new TextEncoder().encode("[{},[]]");
+      v.setUint32(0, 16, true); v.setUint32(4, 4, true); v.setUint32(8, 2, true);
+      v.setUint32(12, json.length, true); b.set(json, 16);
+      Deno.stdout.writeSync(b);
+      return { second: true };
+    } }`),
+    LIMITS,
+  );
+  const limits = { deadline: 20_000, credit: 4096 };
+  await plugin.call("run", [], limits);
+  await assert.rejects(plugin.call("run", [], limits), /standard output, which is not its own/);
+});
+
+sandboxTest("what a plugin answers sets no prototype", async () => {
+  await using plugin = await SandboxedPlugin.start(
+    source(`export default { run: () => JSON.parse('{"__proto__": {"polluted": 1}, "a": 2}') }`),
+    LIMITS,
+  );
+  const answer = await plugin.call("run", [], { deadline: 20_000, credit: 4096 });
+  assert.equal(answer.polluted, undefined);
+  assert.equal(({} as Record<string, unknown>).polluted, undefined);
+});
+
+sandboxTest("a good plugin answers on while hostile ones beside it are stopped", async () => {
+  await using good = await SandboxedPlugin.start(
+    source("export default { run: ({ n }) => ({ n: n + 1 }) }"),
+    LIMITS,
+  );
+  const hostile = [
+    "for (;;);",
+    "const b = new Uint8Array(65536).fill(255); for (;;) Deno.stdout.writeSync(b)",
+    "const a = []; for (;;) a.push(new Uint8Array(1e8).fill(1))",
+    "Deno.exit(0)",
+  ].map((code) => provoke(code, { deadline: 5000 }));
+  for (let n = 0; n < 20; n++) {
+    const answer = await good.call("run", [{ n }], { deadline: 20_000, credit: 4096 });
+    assert.equal(answer.n, n + 1);
+  }
+  const faults = (await Promise.all(hostile)).map(({ fault }) => fault).sort();
+  assert.deepEqual(faults, ["deadline", "exited", "memory", "output"]);
+});
 
 sandboxTest("a plugin that uses up its processor time is stopped", async () => {
   const error = await provoke("for (;;);", { limits: { ...LIMITS, cpu: 1 } });
