@@ -174,7 +174,7 @@ export const benchmark: Benchmark = {
       const model = await builtinModel(name);
       for (const schedule of SCHEDULES) {
         const runs: Run[] = [];
-        for (let i = 0; i < (quick ? 6 : 16); i++) {
+        for (let i = 0; i < (quick ? 6 : 12); i++) {
           for (const busy of [false, true]) {
             const key = substream(
               new TextEncoder().encode(seed.padEnd(16)),
@@ -185,7 +185,7 @@ export const benchmark: Benchmark = {
             );
             runs.push({
               busy,
-              connections: watch(model, schedule, busy, key, quick ? 5 : 20),
+              connections: watch(model, schedule, busy, key, quick ? 5 : 10),
             });
           }
         }
