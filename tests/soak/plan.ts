@@ -16,8 +16,8 @@ export interface SoakTunnel {
   readonly sessions: number;
   /** Whether plans are drawn ahead in a worker, as `deno task client` does. */
   readonly ahead: boolean;
-  /** The most bytes of one stream, one way. */
-  readonly most: number;
+  /** The most bytes of one stream, up and down. */
+  readonly most: { readonly up: number; readonly down: number };
 }
 
 /** The server's port for each carrier. */
@@ -69,7 +69,7 @@ export function soakTunnels(count: number, carriers: ReadonlySet<string>): SoakT
       form: index % 5 === 2 ? "embedded" : "derived",
       sessions: index % 7 === 0 ? 2 : 1,
       ahead: index % 5 === 0,
-      most: model === "https" ? 2_000_000 : 60_000,
+      most: model === "https" ? { up: 100_000, down: 2_000_000 } : { up: 20_000, down: 20_000 },
     };
   });
 }

@@ -50,11 +50,14 @@ async function users({ seconds, seed, tunnels }: UsersTask): Promise<void> {
   };
   for (const tunnel of tunnels) {
     const random = seededRandom("users", seed, tunnel.index);
-    const size = () => Math.floor(Math.exp(random.float() * Math.log(tunnel.most)));
+    const size = (most: number) => Math.floor(Math.exp(random.float() * Math.log(most)));
     for (let loop = 0; loop < LOOPS; loop++) {
       void (async () => {
         while (!enough) {
-          const { fault } = await stream(tunnel, "sizes", { up: size(), down: size() });
+          const { fault } = await stream(tunnel, "sizes", {
+            up: size(tunnel.most.up),
+            down: size(tunnel.most.down),
+          });
           const pause = fault === undefined ? random.float() * 2000 : 5000;
           await new Promise((resolve) => setTimeout(resolve, pause));
         }

@@ -122,7 +122,8 @@ export function copyBothWays(
 
     socket.on("error", tear);
     socket.on("close", () => {
-      if (!upDone || !downDone) tear();
+      // A socket that has ended both ways is whole, though the stream may still have no room for its last bytes.
+      if (!ended || !downDone) tear();
     });
     if (socket.destroyed) tear();
     up();
