@@ -19,6 +19,7 @@ const BENCHMARKS: ReadonlyMap<string, () => Promise<{ readonly benchmark: Benchm
   ["leak", () => import("./leak.ts")],
   ["capacity", () => import("./capacity.ts")],
   ["lateness", () => import("./lateness.ts")],
+  ["shaped", () => import("./shaped.ts")],
 ]);
 
 interface Options {
