@@ -1,7 +1,14 @@
 import { Command, InvalidArgumentError, Option } from "./command_line.ts";
 import { createHash, randomBytes } from "node:crypto";
 import { UsageError, UserError } from "../base/mod.ts";
-import { loadModelText, modelFromFile, PlansAhead } from "../models/mod.ts";
+import {
+  type CoverModel,
+  loadModelText,
+  modelFromFile,
+  PlansAhead,
+  type PlanSource,
+} from "../models/mod.ts";
+import { isModelPlugin, loadModelPlugin } from "../plugins/mod.ts";
 import { CARRIERS } from "../transports/carriers/mod.ts";
 import {
   formatAddress,
@@ -21,6 +28,7 @@ interface Options {
   readonly http?: string;
   readonly forward?: Forward[];
   readonly model?: string;
+  readonly integrity?: string;
   readonly carrier?: string;
   readonly master?: "client" | "server";
   readonly schedule?: "strict" | "demand" | "adaptive";
@@ -51,7 +59,11 @@ export function command(): Command {
       "a door that leads to one destination (repeatable)",
       (value: string, before: Forward[] | undefined) => [...before ?? [], parseForward(value)],
     )
-    .option("--model <name|file>", "the model to play (default: the one that the line names)")
+    .option(
+      "--model <name|file>",
+      "the model to play (default: the one that the line names); a .ts or .js file or a specifier is code, runs sandboxed, and needs deno task client:plugin",
+    )
+    .option("--integrity <sha256-digest>", "refuse a model that is code with another digest")
     .addOption(
       new Option(
         "--carrier <name>",
@@ -123,18 +135,33 @@ async function lineOf(words: string[], { line, lineFile }: Options): Promise<str
   }
 }
 
+/** The model by name or file; by code, in a sandbox that lives as long as this process. */
+async function modelOf(
+  name: string,
+  integrity: string | undefined,
+): Promise<{ model: CoverModel; plans: (key: Uint8Array) => PlanSource & Disposable }> {
+  if (isModelPlugin(name)) {
+    const model = await loadModelPlugin(name, integrity === undefined ? {} : { integrity });
+    return { model, plans: (key) => model.plans(key) };
+  }
+  if (integrity !== undefined) {
+    throw new UsageError("--integrity pins a model that is code: model files are data only");
+  }
+  const text = await loadModelText(name);
+  return { model: modelFromFile(text, name), plans: (key) => new PlansAhead(text, key) };
+}
+
 async function run(words: string[], options: Options): Promise<void> {
   const { forward, http, plan, wireLog } = options;
   const line = parseLine(await lineOf(words, options));
   const socks = options.socks ??
     (forward === undefined && http === undefined ? "127.0.0.1:1080" : undefined);
   const name = options.model ?? line.model;
-  const text = await loadModelText(name);
-  const model = modelFromFile(text, name);
+  const { model, plans } = await modelOf(name, options.integrity);
   const running = await startClient({
     line,
     model,
-    plans: (key) => new PlansAhead(text, key),
+    plans,
     insistOnCarrier: options.carrier === line.carrier,
     seed: options.seed ?? new Uint8Array(randomBytes(32)),
     ...(options.master === undefined ? {} : { master: options.master }),

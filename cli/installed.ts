@@ -19,6 +19,10 @@ export const INSTALLED: Commands = {
     summary: "carry connections through a tunnel in cover traffic",
     load: () => import("./client.ts"),
   },
+  "client:plugin": {
+    summary: "the same, and may start processes for models that are code, sandboxed",
+    load: () => import("./client.ts"),
+  },
   "client:ssh": {
     summary: "the same, and may start OpenSSH: the carrier ssh",
     load: () => import("./client.ts"),

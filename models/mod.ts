@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { BadPlanError } from "./bad_plan.ts";
 export { Bulk, type BulkContent, bulkFile, hidesNothing } from "./bulk.ts";
 export {
   type ConditionalContent,

@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 const BUNDLES: Readonly<Record<string, string>> = {
   "main.js": "cli/installed.ts",
   // Started by their URLs, so each is a file of its own beside the main one.
+  "blocking_worker.js": "plugins/host/blocking_worker.ts",
   "built_in_worker.js": "plugins/built_in_worker.ts",
   "model_worker.js": "models/model_worker.ts",
   "runner.js": "plugins/host/runner.ts",

@@ -1,4 +1,4 @@
-import { UserError } from "../base/mod.ts";
+import { BadPlanError } from "../models/bad_plan.ts";
 import type { ConnectionPlan, DataRequest } from "../models/cover_model.ts";
 import type { PlanSource } from "../models/plans.ts";
 import type { SizeGrid } from "./cover_connection.ts";
@@ -7,6 +7,8 @@ import type { Kinds } from "./kinds.ts";
 import { encodeExchange, MAX_PLANNED_SIZE } from "./plan_codec.ts";
 import { recordsOf, settlePlan } from "./script.ts";
 import { payloadSize, wireSize, withoutOpening } from "./size_grid.ts";
+
+export { BadPlanError };
 
 /** How often a connection is drawn before its first message is enlarged instead. */
 export const MAX_ATTEMPTS = 64;
@@ -22,14 +24,6 @@ const LEAST_ROOM = 5;
  * travels there, so that tiny messages do not carry plans for ever and nothing else.
  */
 const LEAST_SPARE = 64;
-
-/** A model drew something that is not a plan. */
-export class BadPlanError extends UserError {
-  /** `model` is its name; `reason` says what is wrong. */
-  constructor(readonly model: string, readonly reason: string) {
-    super(`the model ${model} drew a connection that cannot be played: ${reason}`);
-  }
-}
 
 /** Models may be anybody's: throws {@linkcode BadPlanError} if `plan` cannot be played. */
 function check(plan: ConnectionPlan, model: string): void {

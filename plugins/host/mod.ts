@@ -5,6 +5,7 @@
  * @module
  */
 export * from "./attack_host.ts";
+export * from "./blocking.ts";
 export * from "./codec.ts";
 export * from "./errors.ts";
 export * from "./exec_attack.ts";

@@ -14,6 +14,7 @@ import {
   type Plain,
 } from "./codec.ts";
 import { FRAME, frameHead, type FrameKind, FrameReader } from "./frames.ts";
+import { KeyRandom } from "./key_random.ts";
 
 const stdout = Deno.stdout;
 const stdin = Deno.stdin;
@@ -53,6 +54,9 @@ function manifestOf(plugin: Record<string, unknown>): Fields {
   for (const [name, value] of Object.entries(plugin)) {
     if (typeof value === "function") methods.push(name);
     else if (["string", "number", "boolean"].includes(typeof value)) values[name] = value as Plain;
+    else if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
+      values[name] = value;
+    }
   }
   return { values, methods };
 }
@@ -65,6 +69,17 @@ function plainFields(answer: unknown): Fields {
     else if (value !== undefined && typeof value !== "function") fields[name] = value as Plain;
   }
   return fields;
+}
+
+/** Calls a method that draws: with the randomness of `key`, and any plain value for an answer. */
+async function draw(
+  action: (...args: unknown[]) => unknown,
+  key: Uint8Array,
+  kind: Plain | Column | undefined,
+): Promise<Plain> {
+  const random = new KeyRandom(key);
+  const args = kind === undefined ? [random] : [random, kind];
+  return (await action.apply(plugin, args) ?? null) as Plain;
 }
 
 // Standard output carries the frames; a plugin's own words go to standard error.
@@ -102,7 +117,9 @@ for (;;) {
       const action = plugin?.[String(method)];
       if (typeof action !== "function") throw new TypeError(`it has no method ${method}`);
       const answer = encodeFields(
-        plainFields(await action.apply(plugin, argumentsOf(rest))),
+        rest.key instanceof Uint8Array
+          ? { value: await draw(action, rest.key, rest.kind) }
+          : plainFields(await action.apply(plugin, argumentsOf(rest))),
       );
       if (answer.length > Number(credit)) {
         throw new RangeError(`its answer has ${answer.length} bytes where ${credit} are allowed`);

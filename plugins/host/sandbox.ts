@@ -76,15 +76,17 @@ export class SandboxedPlugin implements AsyncDisposable {
   }
 
   /**
-   * Starts a process and loads `source` in it.
+   * Starts a process and loads `source` in it. `runner` is what {@linkcode runnerModule} made, if another
+   * thread has it already.
    *
    * @throws {PluginError} if the sandbox cannot be made or the source does not load.
    */
   static async start(
     source: PluginSource,
     limits: SandboxLimits = DEFAULT_LIMITS,
+    runner?: string,
   ): Promise<SandboxedPlugin> {
-    const child = spawn(source, limits, await runnerModule());
+    const child = spawn(source, limits, runner ?? await runnerModule());
     const plugin = new SandboxedPlugin(source, limits, child);
     try {
       const ready = await plugin.#exchange("loading", FRAME.source, source.code, {
@@ -125,6 +127,21 @@ export class SandboxedPlugin implements AsyncDisposable {
     args.forEach((arg, index) => {
       for (const [name, value] of Object.entries(arg)) fields[`${index}.${name}`] = value;
     });
+    return await this.#exchange(method, FRAME.call, encodeFields(fields), limits, FRAME.answer);
+  }
+
+  /**
+   * Calls a method that draws: it is handed the randomness of `args.key` (32 bytes), and `args.kind` if that
+   * is given; whatever plain value it returns is the answer's `value`.
+   *
+   * @throws {PluginError} as {@linkcode SandboxedPlugin.call} does.
+   */
+  async draw(
+    method: string,
+    args: Fields,
+    limits: CallLimits,
+  ): Promise<Record<string, Plain | Column>> {
+    const fields = { ...args, method, credit: limits.credit };
     return await this.#exchange(method, FRAME.call, encodeFields(fields), limits, FRAME.answer);
   }
 
@@ -282,7 +299,7 @@ let runner: Promise<string> | undefined;
  * The runner as a `data:` module, made once: as JavaScript it starts in a tenth of the time that the
  * child, which may keep no cache, would need to strip its types.
  */
-function runnerModule(): Promise<string> {
+export function runnerModule(): Promise<string> {
   const module = moduleBeside("./runner", import.meta.url);
   // In a build it is a bundle already.
   runner ??=

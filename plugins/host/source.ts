@@ -119,14 +119,14 @@ export async function bundleModule(
   cwd?: string,
   deadline = 60_000,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const child = new Deno.Command(Deno.execPath(), {
+  const child = startDeno(specifier, {
     args: ["bundle", "--quiet", "--no-lock", "--platform", "deno", ...args],
     env: { NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
     ...(cwd === undefined ? {} : { cwd }),
-  }).spawn();
+  });
   let late = false;
   const timer = setTimeout(() => {
     late = true;
@@ -141,6 +141,21 @@ export async function bundleModule(
     throw new PluginError(specifier, "not-bundled", `cannot be loaded: ${reason(stderr)}`);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+function startDeno(specifier: string, options: Deno.CommandOptions): Deno.ChildProcess {
+  try {
+    return new Deno.Command(Deno.execPath(), options).spawn();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    throw new PluginError(
+      specifier,
+      "sandbox",
+      "plugins by others run in a process of their own, and this command may start none: use " +
+        "deno task client:plugin for a model, deno task attack for an attack",
+      { cause: error },
+    );
   }
 }
 

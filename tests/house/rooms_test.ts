@@ -22,7 +22,7 @@ const ROOMS: Record<string, { imports: string[]; types?: string[] }> = {
       "transports/pt",
     ],
   },
-  "plugins": { imports: ["base", "plugins/attacks", "plugins/host"] },
+  "plugins": { imports: ["base", "models", "plugins/attacks", "plugins/host"] },
   "plugins/host": { imports: ["base"], types: ["plugins"] },
   "plugins/attacks": { imports: ["base", "capture", "plugins"] },
   // Splits, metrics and the attacks' learners are shared with the laboratory of attacks.
