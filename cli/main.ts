@@ -41,6 +41,10 @@ const COMMANDS: Commands = {
     summary: "make the shipped models again from the samples",
     load: () => import("./learn_samples.ts"),
   },
+  "simulate": {
+    summary: "play a model in virtual time and write it as a capture",
+    load: () => import("./simulate.ts"),
+  },
   "test:captures": {
     summary: "read a folder of foreign captures and say how it went",
     load: () => import("./test_captures.ts"),

@@ -3,5 +3,8 @@
  *
  * @module
  */
+export * from "./links.ts";
+export * from "./record_layout.ts";
+export * from "./simulated_capture.ts";
 export * from "./simulated_path.ts";
 export * from "./simulated_tunnel.ts";

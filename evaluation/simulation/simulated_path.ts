@@ -10,15 +10,10 @@ import {
   TLS_GRID,
   wireSize,
 } from "../../playback/mod.ts";
+import { RecordLayout, TLS_HANDSHAKE } from "./record_layout.ts";
 
 /** Bytes that an operating system takes of a connection before they queue: Linux's send buffer as it starts. */
 const SOCKET_BUFFER = 131_072;
-
-/**
- * What TLS 1.3 puts on the wire before a connection can be used, and the tickets after it: sizes of the
- * carrier `tls` as tcpdump showed them, with a P-256 certificate made by us.
- */
-const HANDSHAKE = { hello: 330, flight: 870, finished: 80, tickets: 510 };
 
 interface Record {
   readonly end: number;
@@ -65,7 +60,7 @@ class Endpoint implements CoverConnection {
     const bytes = wireSize(payload.length, this.grid);
     this.#written += bytes;
     this.#flight.push({ end: this.#written, payload: payload.slice() });
-    this.path.write(this.connection, this.side, bytes);
+    this.path.write(this.connection, this.side, bytes, true);
     this.#wasFull ||= this.queued > 0;
   }
 
@@ -73,7 +68,7 @@ class Endpoint implements CoverConnection {
     if (this.#over || (this.#closing && how === "fin")) return;
     this.#closing = true;
     if (how === "fin") {
-      this.path.write(this.connection, this.side, TLS_CLOSE_NOTIFY);
+      this.path.write(this.connection, this.side, TLS_CLOSE_NOTIFY, true);
       this.path.end(this.connection, this.side);
     } else {
       this.#over = true;
@@ -117,6 +112,12 @@ class Endpoint implements CoverConnection {
 /** Size on the wire of the alert with which each end of a TLS connection closes. */
 const TLS_CLOSE_NOTIFY = 24;
 
+/** Which packets a {@linkcode SimulatedPath} keeps. */
+export interface PathKeep {
+  /** All, none (the default), or those of the connections for whose number it is true. */
+  readonly keep?: boolean | ((connection: number) => boolean);
+}
+
 interface Simulated {
   readonly done: (client: CoverConnection) => void;
   readonly accept: (server: CoverConnection) => void;
@@ -134,16 +135,19 @@ export class SimulatedPath {
   readonly #clock: Clock;
   readonly #path: TcpPath;
   readonly #connections = new Map<number, Simulated>();
+  readonly #layouts = new Map<number, readonly [RecordLayout, RecordLayout]>();
+  readonly #keep: (connection: number) => boolean;
   #timer: number | undefined;
   #due = Infinity;
   #inside = false;
 
-  /** `keep` the packets, to write a capture of them. */
-  constructor(clock: Clock, profile: LinkProfile, { keep = false }: { keep?: boolean } = {}) {
+  /** `keep` the packets, or those of the connections that it picks, to write a capture of them. */
+  constructor(clock: Clock, profile: LinkProfile, { keep = false }: PathKeep = {}) {
     this.#clock = clock;
+    this.#keep = typeof keep === "function" ? keep : () => keep;
     this.#path = new TcpPath(profile, {
       onPacket: (packet) => {
-        if (keep) this.packets.push(packet);
+        if (this.#keep(packet.connection)) this.packets.push(packet);
       },
       onAccept: () => {},
       onData: (connection, from, _, end) => this.#onData(connection, from, end),
@@ -162,12 +166,16 @@ export class SimulatedPath {
     this.#input(() => {
       const connection = this.#path.open();
       this.#connections.set(connection, { done, accept, ends: [undefined, undefined] });
-      this.#path.write(connection, CLIENT, HANDSHAKE.hello);
+      if (this.#keep(connection)) {
+        this.#layouts.set(connection, [new RecordLayout(CLIENT), new RecordLayout(SERVER)]);
+      }
+      this.#path.write(connection, CLIENT, TLS_HANDSHAKE.hello);
     });
   }
 
-  /** A side of a connection writes. */
-  write(connection: number, side: Side, bytes: number): void {
+  /** A side of a connection writes; `record` says that it is a record of application data. */
+  write(connection: number, side: Side, bytes: number, record = false): void {
+    if (record) this.#layouts.get(connection)?.[side].add(bytes);
     this.#input(() => this.#path.write(connection, side, bytes));
   }
 
@@ -186,6 +194,16 @@ export class SimulatedPath {
     return this.#path.unsent(connection, side);
   }
 
+  /** Connections that are not over. */
+  get open(): number {
+    return this.#path.size;
+  }
+
+  /** Payload bytes `[start, end)` of a side of a connection whose packets are kept: headers of records, else zeros. */
+  payload(connection: number, side: Side, start: number, end: number): Uint8Array<ArrayBuffer> {
+    return this.#layouts.get(connection)![side].read(start, end);
+  }
+
   /** The end to which `from` speaks. */
   #endOf(connection: number, from: Side): Endpoint | undefined {
     return this.#connections.get(connection)?.ends[peerOf(from)];
@@ -194,7 +212,7 @@ export class SimulatedPath {
   #onData(connection: number, from: Side, end: number): void {
     const simulated = this.#connections.get(connection)!;
     const { ends } = simulated;
-    const { hello, flight, finished, tickets } = HANDSHAKE;
+    const { hello, flight, finished, tickets } = TLS_HANDSHAKE;
     const receiver = ends[peerOf(from)];
     if (receiver !== undefined) {
       for (const payload of ends[from]?.records(end) ?? []) receiver.arrive(payload);

@@ -12,7 +12,7 @@ import {
   type WireEvent,
 } from "../../playback/mod.ts";
 import { substream } from "../../models/random.ts";
-import { SimulatedPath } from "./simulated_path.ts";
+import { type PathKeep, SimulatedPath } from "./simulated_path.ts";
 
 /** Bytes of the proof at the head of each end's stream, as the transport `mimic` has them. */
 const TOKEN = 16;
@@ -33,8 +33,8 @@ export interface SimulationOptions {
   readonly tunnel?: Pick<TunnelOptions, "receiveLimit" | "receiveWindow" | "sendBuffer">;
   /** Who is master; the client if absent. */
   readonly master?: End;
-  /** Whether packets are kept. */
-  readonly keep?: boolean;
+  /** Whether packets are kept, or of which connections. */
+  readonly keep?: PathKeep["keep"];
   /** Told of everything that the client's end does on the wire. */
   readonly onWire?: (event: WireEvent) => void;
   /** The same for the server's end. */
