@@ -190,6 +190,66 @@ Deno.test({
 });
 
 Deno.test({
+  name:
+    "smtp: what is no handshake of ours after STARTTLS is Postfix's to answer (needs root and postfix)",
+  ignore,
+  fn: async () => {
+    const { close, far, postfix } = await world();
+    /** Goes up to STARTTLS, sends `bytes`, ends, and returns what came back and how it closed. */
+    const probe = async (port: number, bytes: Uint8Array): Promise<string> => {
+      const raw = net.connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
+      let heard = "";
+      let wake = () => {};
+      let over: string | undefined;
+      raw.on("data", (data) => {
+        heard += data.toString("latin1");
+        wake();
+      });
+      raw.on("end", () => {
+        over ??= "end";
+        wake();
+      });
+      raw.on("error", (error: { code?: string }) => {
+        over ??= error.code ?? "error";
+        wake();
+      });
+      const until = async (pattern: RegExp) => {
+        while (over === undefined && !pattern.test(heard)) {
+          await new Promise<void>((resolve) => wake = resolve);
+        }
+        heard = "";
+      };
+      await until(/^220 .*\r\n$/);
+      raw.write("EHLO stranger.example\r\n");
+      await until(/^250 .*\r\n$/m);
+      raw.write("STARTTLS\r\n");
+      await until(/^220 .*\r\n$/);
+      raw.end(bytes);
+      while (over === undefined) await new Promise<void>((resolve) => wake = resolve);
+      raw.destroy();
+      return `${over}: ${heard}`;
+    };
+    const hello = Uint8Array.from([22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3]);
+    const old = Uint8Array.from([0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10]);
+    const probes = [
+      new TextEncoder().encode("EHLO again\r\n"),
+      new Uint8Array(300),
+      hello,
+      old,
+      new Uint8Array(0),
+    ];
+    for (const bytes of probes) {
+      const [ours, theirs] = [
+        await probe(far.address.port, bytes),
+        await probe(postfix.port, bytes),
+      ];
+      assert.equal(ours, theirs);
+    }
+    await close();
+  },
+});
+
+Deno.test({
   name: "smtp: strangers have their own address, not the trusted relay's (needs root and postfix)",
   ignore,
   fn: async () => {

@@ -22,6 +22,8 @@ import { ConnectError } from "./errors.ts";
 import { LaterSocket } from "./genuine.ts";
 import { askForTls, StartTlsWatch } from "./smtp_dialogue.ts";
 import { acceptTls, connectTls, tlsFace } from "./tls.ts";
+import { SeenRandoms, sortFirstFlight } from "./tls_first_flight.ts";
+import { Waiting } from "./waiting.ts";
 
 /** What a client calls itself: what mail programs say that do not want to tell their address. */
 const CLIENT_NAME = "[127.0.0.1]";
@@ -29,6 +31,8 @@ const CLIENT_NAME = "[127.0.0.1]";
 const DIALOGUE_DEADLINE = 20_000;
 /** Connections at most in their plaintext part or in their handshake. */
 const MOST_DIALOGUES = 1000;
+/** Connections at most whose TLS is the genuine server's. */
+const MOST_STRANGERS = 1000;
 /** Bytes that wait for a peer before the other one is held back. */
 const BACKLOG = 65_536;
 
@@ -138,57 +142,62 @@ async function probe(address: Address): Promise<string> {
   }
 }
 
-/** Takes one connection through its plaintext part. */
+/**
+ * Takes one connection through its plaintext part. `onTls` gets the genuine server's connection, which has
+ * said that it is ready for a handshake.
+ */
 function relayUntilTls(
   client: Socket,
   genuine: Address,
-  onTls: (clientName: string, preface: string) => void,
+  onTls: (server: Socket, clientName: string, preface: string) => void,
 ): void {
   const preface = proxyLine(client);
   const server = net.connect({ ...genuine, allowHalfOpen: true, noDelay: true });
   server.write(preface);
   const watch = new StartTlsWatch();
-  const onEnd = () => server.end();
-  const onGone = () => server.destroy();
-  const onClientData = (bytes: Uint8Array) => {
-    watch.fromClient(bytes);
-    if (!server.write(bytes) && server.writableLength > BACKLOG) client.pause();
+  const ofClient = {
+    data: (bytes: Uint8Array) => {
+      watch.fromClient(bytes);
+      if (!server.write(bytes) && server.writableLength > BACKLOG) client.pause();
+    },
+    end: () => void server.end(),
+    close: () => void server.destroy(),
+    drain: () => void server.resume(),
   };
-  const onClientDrain = () => server.resume();
-  client.on("data", onClientData);
-  client.on("end", onEnd);
-  client.on("close", onGone);
-  client.on("drain", onClientDrain);
-  server.on("drain", () => client.resume());
-  server.on("data", (bytes) => {
-    const goAhead = watch.fromServer(bytes);
-    if (!goAhead) {
-      if (!client.write(bytes) && client.writableLength > BACKLOG) server.pause();
-      return;
-    }
-    client.removeListener("data", onClientData);
-    client.removeListener("end", onEnd);
-    client.removeListener("close", onGone);
-    client.removeListener("drain", onClientDrain);
-    client.pause();
-    server.removeAllListeners();
-    server.on("error", () => {});
-    server.destroy();
-    client.write(bytes);
-    onTls(watch.clientName || CLIENT_NAME, preface);
-  });
-  server.on("end", () => client.end());
-  server.on("error", () => client.resetAndDestroy());
-  server.on("close", (failed) => {
-    if (failed) client.destroy();
-  });
+  const ofServer = {
+    data: (bytes: Uint8Array) => {
+      if (!watch.fromServer(bytes)) {
+        if (!client.write(bytes) && client.writableLength > BACKLOG) server.pause();
+        return;
+      }
+      change(client, ofClient, "removeListener");
+      change(server, ofServer, "removeListener");
+      client.write(bytes);
+      onTls(server, watch.clientName || CLIENT_NAME, preface);
+    },
+    end: () => void client.end(),
+    error: () => void client.resetAndDestroy(),
+    close: (failed: boolean) => {
+      if (failed) client.destroy();
+    },
+    drain: () => void client.resume(),
+  };
+  const change = (
+    socket: Socket,
+    listeners: object,
+    how: "on" | "removeListener",
+  ) => {
+    for (const [event, listener] of Object.entries(listeners)) socket[how](event, listener);
+  };
+  change(client, ofClient, "on");
+  change(server, ofServer, "on");
 }
 
 async function listen(
   options: CarrierServerOptions,
   onConnection: (connection: CarrierConnection) => void,
 ): Promise<CarrierServer> {
-  const { alpn, genuine, hostname, identity, onNote, port } = options;
+  const { alpn, genuine, hostname, identity, name, onNote, port } = options;
   if (genuine === undefined) throw new NoMailServer();
   if (await probe(genuine) !== identity.pin) {
     onNote?.(
@@ -197,26 +206,34 @@ async function listen(
     );
   }
   let face = tlsFace(identity);
-  const open = new Set<Socket>();
+  const seen = new SeenRandoms();
+  const dialogues = new Waiting(MOST_DIALOGUES);
+  const strangers = new Waiting(MOST_STRANGERS);
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
     raw.on("error", () => {});
-    if (open.size >= MOST_DIALOGUES) return void raw.destroy();
-    open.add(raw);
-    raw.once("close", () => open.delete(raw));
-    relayUntilTls(raw, genuine, (clientName, preface) => {
-      acceptTls(
-        raw,
-        {
-          ...face,
+    dialogues.add(raw, () => raw.destroy());
+    relayUntilTls(raw, genuine, (back, clientName, preface) => {
+      const cut = sortFirstFlight(raw, {
+        back,
+        again: () => new LaterSocket(connectBehindTls(genuine, preface, clientName)),
+        expected: {
+          ...(name === undefined ? {} : { serverName: name }),
           ...(alpn === undefined ? {} : { alpn }),
-          genuine: () => new LaterSocket(connectBehindTls(genuine, preface, clientName)),
         },
-        (connection) => {
-          open.delete(raw);
-          onConnection(connection);
+        seen,
+        onOwn: (open) => {
+          const shown = { ...face, ...(alpn === undefined ? {} : { alpn }), genuine: open };
+          acceptTls(raw, shown, (connection) => {
+            dialogues.delete(raw);
+            onConnection(connection);
+          });
         },
-      );
-      raw.resume();
+        onStranger: () => {
+          dialogues.delete(raw);
+          strangers.add(raw, cut);
+        },
+      });
+      dialogues.add(raw, cut);
     });
   });
   return await new Promise((resolve, reject) => {
@@ -234,7 +251,8 @@ async function listen(
         },
         close: () => {
           server.close();
-          for (const raw of open) raw.destroy();
+          dialogues.drop();
+          strangers.drop();
           return Promise.resolve();
         },
       });

@@ -27,7 +27,8 @@ import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certific
 import { ConnectError, WrongCertificate } from "./errors.ts";
 import { type GenuineAddress, SeenRandoms, sortFirstFlight, wasReset } from "./tls_first_flight.ts";
 import { listenFronted, upgrade } from "./tls_fronted.ts";
-import { genuineDigest } from "./tls_genuine.ts";
+import { genuineDigest, GenuineTls } from "./tls_genuine.ts";
+import { Waiting } from "./waiting.ts";
 
 /** A TLS 1.3 record: 5 bytes of header, 1 of inner type, 16 of tag; at most 2^14 bytes of payload. */
 export const TLS_GRID: SizeGrid = { overhead: 22, maxPayload: 16384 };
@@ -423,37 +424,6 @@ export function acceptTls(
   });
 }
 
-/** Connections that wait for something, in their order, at most `limit` of them. */
-class Waiting {
-  readonly #limit: number;
-  readonly #cuts = new Map<net.Socket, () => void>();
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  /** Adds one, or says anew how it is cut; the one that has waited longest goes if there are too many. */
-  add(raw: net.Socket, cut: () => void): void {
-    if (raw.destroyed) return;
-    if (!this.#cuts.has(raw)) raw.once("close", () => this.#cuts.delete(raw));
-    this.#cuts.set(raw, cut);
-    if (this.#cuts.size <= this.#limit) return;
-    const [oldest, cutOldest] = this.#cuts.entries().next().value!;
-    this.#cuts.delete(oldest);
-    cutOldest();
-  }
-
-  delete(raw: net.Socket): void {
-    this.#cuts.delete(raw);
-  }
-
-  /** Cuts all. */
-  drop(): void {
-    for (const cut of this.#cuts.values()) cut();
-    this.#cuts.clear();
-  }
-}
-
 /**
  * Listens for TLS 1.3 connections; `onConnection` gets each after its handshake.
  *
@@ -470,6 +440,8 @@ export function listenTls(
   const strangers = new Waiting(options.maxStrangers ?? 1000);
   const seen = new SeenRandoms();
   let shown = tlsFace(options.identity);
+  const dial = ({ host, port }: GenuineAddress) =>
+    net.connect({ host, port, allowHalfOpen: true, noDelay: true });
   const take = (raw: net.Socket, open?: OpenGenuine) => {
     const face = {
       ...shown,
@@ -486,7 +458,8 @@ export function listenTls(
     handshakes.add(raw, () => raw.destroy());
     if (genuine === undefined) return take(raw);
     const cut = sortFirstFlight(raw, {
-      genuine,
+      back: dial(genuine),
+      again: (asked) => new GenuineTls(dial(genuine), asked),
       expected: {
         ...(name === undefined ? {} : { serverName: name }),
         ...(alpn === undefined ? {} : { alpn }),

@@ -1,7 +1,8 @@
-import net from "node:net";
-import { type ExpectedHello, isOwnHello, readClientHello } from "./client_hello.ts";
-import { GenuineTls } from "./tls_genuine.ts";
+import type net from "node:net";
 import type { OpenGenuine } from "./carrier.ts";
+import { type ExpectedHello, isOwnHello, readClientHello } from "./client_hello.ts";
+import type { Genuine } from "./genuine.ts";
+import { GenuineTls, type GenuineTlsOptions } from "./tls_genuine.ts";
 
 /** Longest first flight of our own clients, in bytes; theirs have less than 600. */
 const LONGEST_OWN = 2048;
@@ -36,7 +37,10 @@ export class SeenRandoms {
   }
 }
 
-/** Whether a socket whose end was read, and which has not been closed here, has no peer any more. */
+/**
+ * Whether a socket whose end was read, and whose other direction has not been ended here, has no peer any more:
+ * one that was ended both ways has none either.
+ */
 export function wasReset(raw: net.Socket): boolean {
   const handle = (raw as { _handle?: { getpeername?(out: object): number } })._handle;
   return handle?.getpeername !== undefined && handle.getpeername({}) !== 0;
@@ -44,8 +48,10 @@ export function wasReset(raw: net.Socket): boolean {
 
 /** What {@linkcode sortFirstFlight} needs. */
 export interface FirstFlightOptions {
-  /** The genuine server. */
-  readonly genuine: GenuineAddress;
+  /** The connection to the genuine server, which expects a TLS handshake; it may be still connecting. */
+  readonly back: net.Socket;
+  /** Opens another one, with a handshake of our own: where the first has heard a part of the client's. */
+  readonly again: (options: GenuineTlsOptions) => Genuine;
   /** What our clients' hellos look like. */
   readonly expected: ExpectedHello;
   /** Hellos that were let in. */
@@ -62,18 +68,14 @@ export interface FirstFlightOptions {
 }
 
 /**
- * Reads the first flight of a new connection. The connection to the genuine server opens at once, and every
- * byte goes there as it comes, except the one chunk that completes a hello which one of our own clients could
+ * Reads the first flight of TLS on a connection. Every byte goes to the genuine server as it comes, except the one chunk that completes a hello which one of our own clients could
  * have sent: that connection is ours. All others are the genuine server's from their first byte to their
  * closing, silence included: what it answers, when it gives up and how it closes is passed on.
  *
  * @returns a function that resets both sides, for shutting down.
  */
 export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): () => void {
-  const { expected, genuine, seen } = options;
-  const dial = () =>
-    net.connect({ host: genuine.host, port: genuine.port, allowHalfOpen: true, noDelay: true });
-  const back = dial();
+  const { again, back, expected, seen } = options;
   let read = new Uint8Array(0);
   let state: "waiting" | "stranger" | "own" | "over" = "waiting";
   let rawEnded = false;
@@ -132,13 +134,14 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
         const mirror = () => raw.end();
         first?.on("end", mirror).on("error", () => {}).resume();
         options.onOwn(() => {
-          const socket = first ?? dial();
-          first = undefined;
-          back.removeListener("end", mirror);
-          return new GenuineTls(socket, {
+          const asked = {
             ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
             ...(chosen === undefined ? {} : { alpn: [chosen] }),
-          });
+          };
+          const socket = first;
+          first = undefined;
+          back.removeListener("end", mirror);
+          return socket === undefined ? again(asked) : new GenuineTls(socket, asked);
         });
         return;
       }
@@ -147,7 +150,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
     },
     end: () => {
       rawEnded = true;
-      if (wasReset(raw)) {
+      if (!backEnded && wasReset(raw)) {
         over();
         raw.destroy();
         back.resetAndDestroy();
@@ -174,7 +177,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
     end: () => {
       backEnded = true;
       stranger();
-      if (wasReset(back)) cut();
+      if (!rawEnded && wasReset(back)) cut();
       else raw.end();
     },
     drain: () => raw.resume(),
