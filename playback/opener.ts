@@ -121,6 +121,12 @@ export class MasterRefusedError extends UserError {
 /** The longest pause between dials that fail, in milliseconds. */
 const MAX_BACKOFF = 30_000;
 
+/** Dials at once: fewer than the server expects tokens ahead of those that it has seen. */
+const MAX_DIALS = 64;
+
+/** Dials at once after the first failure; each further one halves it, so that a slow server is not flooded. */
+const DIALS_AFTER_FAILURE = 8;
+
 /** Bytes of a frame that names a connection's kind. */
 const KIND_FRAME = 4;
 
@@ -375,6 +381,7 @@ export class Opener extends Engine {
     while (this.#queue.length > 0) {
       const busy = this.open + this.#dialling;
       if (busy >= (this.#ready ? this.policy.maxOpen : 1)) return;
+      if (this.#dialling >= this.#maxDials()) return;
       const now = this.clock.now();
       if (now < this.#notBefore) {
         this.#pumpTimer = this.clock.at(this.#notBefore, () => {
@@ -385,6 +392,11 @@ export class Opener extends Engine {
       }
       this.#dial(this.#queue.shift()!);
     }
+  }
+
+  #maxDials(): number {
+    if (this.#failures === 0) return MAX_DIALS;
+    return Math.max(1, DIALS_AFTER_FAILURE >> (this.#failures - 1));
   }
 
   #dial(request: Waiting): void {
@@ -407,7 +419,11 @@ export class Opener extends Engine {
     this.#options.dial({
       session,
       serial,
-      done: (dialled) => answer(() => this.#opened(request, dialled, time)),
+      done: (dialled) =>
+        answer(() => {
+          this.#opened(request, dialled, time);
+          this.#pump();
+        }),
       failed: (error) =>
         answer(() => {
           if (this.#stopped) return;
@@ -569,7 +585,8 @@ export class Opener extends Engine {
         this.#backOff(report.error ?? new Error("the connection broke before anything arrived"));
       }
     }
-    if (report.completed) this.#failures = 0;
+    // Little by little: after a time of failures many connections may wait.
+    if (report.completed) this.#failures >>= 1;
     request.closed();
     // The last connection that could have brought an opening may be gone.
     if (this.#master === "server") this.#poke(this.clock.now());

@@ -58,6 +58,13 @@ export class Unreachable extends UserError {
   }
 }
 
+/** Connections in a row without the server's proof after which its tunnel may be lost. */
+const MOST_UNPROVEN = 8;
+/** Tokens in a row that the server did not know after which it has lost the tunnel. */
+const MOST_REFUSED = 4;
+/** Milliseconds for which a server's proof shows that it still has the tunnel. */
+const HEARD = 60_000;
+
 /** What a {@linkcode TmClient} needs. */
 export interface TmClientOptions {
   /** The server's address, for messages. */
@@ -120,6 +127,10 @@ export class TmClient {
   #generation = 0;
   /** Connections in a row that ended without the server's proof. */
   #unproven = 0;
+  /** Connections in a row on which the server did not know our token. */
+  #refused = 0;
+  /** When the server last proved itself. */
+  #provenAt = -Infinity;
   #everProven = false;
   /** Since when the server has not been reached, if no connection is open. */
   #outOfReach: number | undefined;
@@ -254,6 +265,8 @@ export class TmClient {
         this.#helloPending = false;
         if (isAnswer(seen, proof.answer)) {
           this.#unproven = 0;
+          this.#refused = 0;
+          this.#provenAt = this.#clock.now();
           this.#everProven = true;
           this.#outOfReach = undefined;
           proven();
@@ -269,14 +282,24 @@ export class TmClient {
   #onWrongAnswer(tunnel: ReliableTunnel, hello: boolean): void {
     if (this.#stopped || tunnel !== this.#tunnel) return;
     if (hello) this.#fail(new WrongSecret(this.#options.server));
-    else this.#renew("the server has forgotten the tunnel: beginning a new one");
+    else if (++this.#refused >= MOST_REFUSED || !this.#heard()) {
+      this.#renew("the server has forgotten the tunnel: beginning a new one");
+    }
+  }
+
+  /**
+   * Whether the server still has the tunnel for all we know: another connection of it is open, and it was heard
+   * not long ago. One whose token comes too late or twice says nothing of the tunnel.
+   */
+  #heard(): boolean {
+    return this.#engine.open > 1 && this.#clock.now() - this.#provenAt < HEARD;
   }
 
   /** The connection before ended without the server's answer. Returns whether that was the end. */
   #onUnproven(): boolean {
     this.#unproven++;
     if (this.#resumeKey !== undefined) {
-      if (this.#unproven >= 8) {
+      if (this.#unproven >= MOST_UNPROVEN && !this.#heard()) {
         this.#later(() => this.#renew("the server no longer answers: beginning a new tunnel"));
       }
       return false;
@@ -313,6 +336,7 @@ export class TmClient {
     if (this.#stopped) return;
     this.#options.onNote?.(why);
     this.#unproven = 0;
+    this.#refused = 0;
     this.#helloPending = false;
     this.#resumeKey = undefined;
     const [tunnel, engine, plans] = [this.#tunnel, this.#engine, this.#plans];
