@@ -6,7 +6,7 @@
  * @module
  */
 import { loadModel } from "../../models/mod.ts";
-import { SERVER_ADDRESS } from "../../lab/network.ts";
+import { CLIENT_ADDRESS, SERVER_ADDRESS } from "../../lab/network.ts";
 import {
   alpnOf,
   readLines,
@@ -31,7 +31,7 @@ try {
     const [first, ...others] = await Promise.all(MODELS[carrier].map(loadModel));
     const alpn = alpnOf(first!.description.protocol);
     if (carrier === "smtp") {
-      postfix = await startGenuinePostfix();
+      postfix = await startGenuinePostfix(`${CLIENT_ADDRESS}/32`);
       await Deno.writeTextFile(`${folder}/mail.pem`, postfix.identity.certificate);
       await Deno.writeTextFile(`${folder}/mail.key`, postfix.identity.key, { mode: 0o600 });
     }

@@ -29,6 +29,8 @@ export interface SoakOptions {
   readonly grace: number;
   /** Told what happens. */
   readonly onProgress: (text: string) => void;
+  /** How the processes rank before others of the machine (-20 first, 19 last). */
+  readonly nice: number;
   /** Ends it early: everything is removed. */
   readonly signal?: AbortSignal;
 }
@@ -44,6 +46,8 @@ export interface MemoryCourse {
   readonly slope: number;
   /** Objects alive after a collection of garbage: first, last, and MiB an hour in the last three quarters. */
   readonly live: { readonly first: number; readonly last: number; readonly slope: number };
+  /** Memory outside of the heap that live objects hold: first and last. */
+  readonly external: { readonly first: number; readonly last: number };
   /** Open files: the most, and at the last sample. */
   readonly files: { readonly most: number; readonly last: number };
 }
@@ -199,6 +203,10 @@ function courseOf(process: string, all: readonly Taken[]): MemoryCourse {
       last: round(alive.at(-1) ?? 0),
       slope: Math.round(10 * hourly(live(late))) / 10,
     },
+    external: {
+      first: round(all.find(({ memory }) => memory.live !== undefined)?.memory.external ?? 0),
+      last: round(all.findLast(({ memory }) => memory.live !== undefined)?.memory.external ?? 0),
+    },
     files: {
       most: Math.max(0, ...all.map(({ files }) => files)),
       last: all.at(-1)?.files ?? 0,
@@ -237,7 +245,10 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     ...denoCache(),
   };
   const start = (end: "client" | "server", name: string, argv: readonly string[]) => {
-    const inside = ["ip", "netns", "exec", network[end], ...argv];
+    const inside = [
+      ...["ip", "netns", "exec", network[end], "nice", "-n", String(options.nice)],
+      ...argv,
+    ];
     nodes.push(new NodeProcess(name, inside, env));
     return nodes.at(-1)!;
   };
@@ -317,7 +328,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
           const kind = note.replace(/^tunnel \d+: /, "").replace(/[\d.]+ s/, "... s")
             .replace(/:\d+/g, "");
           notes[kind] = (notes[kind] ?? 0) + 1;
-          if (note.includes("ENDED")) onProgress(note);
+          if (notes[kind] === 1 || /ENDED|new tunnel/.test(note)) onProgress(`note: ${note}`);
         }
       }
       const { memory: _, notes: _n, ...rest } = said[0] as Sampled & Record<string, unknown>;

@@ -6,7 +6,7 @@ export const HAS_POSTFIX = await (async () => {
   return await Deno.stat("/usr/sbin/postfix").then(() => true, () => false);
 })();
 
-const MAIN = (folder: string) => `
+const MAIN = (folder: string, networks: string) => `
 compatibility_level = 3.6
 queue_directory = ${folder}/queue
 data_directory = ${folder}/data
@@ -21,7 +21,7 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 disable_dns_lookups = yes
 notify_classes =
-mynetworks = 127.0.0.1/32
+mynetworks = 127.0.0.1/32 ${networks}
 default_transport = discard:
 relay_transport = discard:
 smtpd_peername_lookup = no
@@ -66,8 +66,11 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-/** Starts Postfix on two loopback ports: it offers STARTTLS, takes mail from loopback only, and discards it. */
-export async function startGenuinePostfix(): Promise<GenuinePostfix> {
+/**
+ * Starts Postfix on two loopback ports: it offers STARTTLS, takes mail from loopback (and other `networks`, whose
+ * clients it then does not count either) only, and discards it.
+ */
+export async function startGenuinePostfix(networks = ""): Promise<GenuinePostfix> {
   const folder = await Deno.makeTempDir();
   await Deno.chmod(folder, 0o755);
   for (const name of ["etc", "queue", "data"]) await Deno.mkdir(`${folder}/${name}`);
@@ -75,7 +78,7 @@ export async function startGenuinePostfix(): Promise<GenuinePostfix> {
   await Deno.writeTextFile(`${folder}/cert.pem`, identity.certificate);
   await Deno.writeTextFile(`${folder}/key.pem`, identity.key, { mode: 0o600 });
   const [port, behind] = [freePort(), freePort()];
-  await Deno.writeTextFile(`${folder}/etc/main.cf`, MAIN(folder));
+  await Deno.writeTextFile(`${folder}/etc/main.cf`, MAIN(folder, networks));
   await Deno.writeTextFile(`${folder}/etc/master.cf`, MASTER(port, behind));
   await new Deno.Command("chown", { args: ["postfix", `${folder}/data`] }).output();
   const process = new Deno.Command("postfix", {
