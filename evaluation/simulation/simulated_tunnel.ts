@@ -16,6 +16,8 @@ import { type PathKeep, SimulatedPath } from "./simulated_path.ts";
 
 /** Bytes of the proof at the head of each end's stream, as the transport `mimic` has them. */
 const TOKEN = 16;
+/** Bytes of the client's first proof, before a tunnel has tokens. */
+const HELLO = 36;
 
 /** What is simulated. */
 export interface SimulationOptions {
@@ -75,7 +77,7 @@ export class SimulatedTunnel {
       ...(onServerWire === undefined ? {} : { onWire: onServerWire }),
       onFault: fault,
     });
-    const proof = new Uint8Array(TOKEN);
+    let proven = false;
     this.#opener = new Opener({
       clock,
       tunnel: this.#tunnels.client,
@@ -88,14 +90,16 @@ export class SimulatedTunnel {
       ...(onWire === undefined ? {} : { onWire }),
       onFault: fault,
       onError: (error) => this.faults.push(error),
-      dial: ({ done, serial, session }) =>
+      dial: ({ done, serial, session }) => {
+        // The engine opens one connection at a time until the first has been answered.
+        const length = proven ? TOKEN : HELLO;
         this.path.dial(
           (connection) =>
             done({
               connection,
-              prefix: proof,
+              prefix: new Uint8Array(length),
               peerPrefix: TOKEN,
-              onPeerPrefix: () => true,
+              onPeerPrefix: () => proven = true,
               // Sealed as the transport does it, which is what lets user data go from the first message on.
               seal: (bytes) => bytes,
             }),
@@ -103,11 +107,12 @@ export class SimulatedTunnel {
             this.#acceptor.accept(connection, {
               session,
               serial,
-              prefix: proof,
-              peerPrefix: TOKEN,
+              prefix: new Uint8Array(TOKEN),
+              peerPrefix: length,
               unseal: (bytes) => bytes,
             }),
-        ),
+        );
+      },
     });
     this.#opener.start();
   }
