@@ -41,6 +41,10 @@ const COMMANDS: Commands = {
     summary: "make the shipped models again from the samples",
     load: () => import("./learn_samples.ts"),
   },
+  "plugin": {
+    summary: "make a plugin from a template, or test one",
+    load: () => import("./plugin.ts"),
+  },
   "simulate": {
     summary: "play a model in virtual time and write it as a capture",
     load: () => import("./simulate.ts"),

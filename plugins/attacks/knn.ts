@@ -342,9 +342,11 @@ export function judgeByNeighbours(
   for (let i = 0; i < samples.count; i++) {
     found.find(reference, rows, i);
     const { label, share } = found.vote(k, votes);
-    anomaly[i] = strangeness(found.distance[0]!, radii[label]!) / t;
+    const strange = strangeness(found.distance[0]!, radii[label]!) / t;
+    // A feature that is no finite number is as far from everything as can be.
+    anomaly[i] = Number.isFinite(strange) ? strange : Number.MAX_VALUE;
     labels[i] = anomaly[i]! > 1 ? -1 : label;
-    confidence[i] = share;
+    confidence[i] = Number.isFinite(share) ? share : 0;
     if (shares === undefined || labels[i]! < 0) continue;
     const total = votes.reduce((sum, own) => sum + own, 0);
     for (let c = 0; c < votes.length; c++) shares[i * votes.length + c] = votes[c]! / total;
