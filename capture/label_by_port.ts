@@ -1,12 +1,11 @@
+import { REGISTERED_PORTS } from "../protocols/registry.ts";
 import type { Connection } from "./connection.ts";
 
-/** Well-known TCP ports (IANA) of protocols that people classify, and the label of each. */
+/** Well-known TCP ports (IANA) of other protocols that people classify, and the label of each. */
 const LABELS: ReadonlyMap<number, string> = new Map([
   [20, "ftp-data"],
   [21, "ftp"],
-  [22, "ssh"],
   [23, "telnet"],
-  [25, "smtp"],
   [53, "dns"],
   [80, "http"],
   [110, "pop3"],
@@ -14,10 +13,7 @@ const LABELS: ReadonlyMap<number, string> = new Map([
   [143, "imap"],
   [179, "bgp"],
   [389, "ldap"],
-  [443, "https"],
   [445, "smb"],
-  [465, "smtp"],
-  [587, "smtp"],
   [636, "ldap"],
   [853, "dns"],
   [990, "ftp"],
@@ -37,13 +33,12 @@ const LABELS: ReadonlyMap<number, string> = new Map([
   [6667, "irc"],
   [6697, "irc"],
   [8080, "http"],
-  [8443, "https"],
   [8883, "mqtt"],
 ]);
 
 /** The label of a well-known TCP port, or undefined. */
 export function labelOfPort(port: number): string | undefined {
-  return LABELS.get(port);
+  return REGISTERED_PORTS.get(port) ?? LABELS.get(port);
 }
 
 /**

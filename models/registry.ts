@@ -11,6 +11,7 @@ import {
   parseModelFile,
   serialiseModel,
 } from "./model_file.ts";
+import { protocolOf } from "../protocols/mod.ts";
 import { StructuralModel, structuralSchema } from "./structural.ts";
 
 /** Makes the model of a file whose kind it is. */
@@ -129,6 +130,8 @@ export async function loadModelText(nameOrPath: string): Promise<string> {
       nameOrPath,
     );
   }
+  const registered = protocolOf(nameOrPath)?.model;
+  if (registered !== undefined) return await readModelText(registered, nameOrPath);
   if (!/[./\\]/.test(nameOrPath)) {
     throw new ModelFileError(
       nameOrPath,

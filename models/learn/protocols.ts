@@ -1,27 +1,12 @@
 import type { Connection } from "../../capture/connection.ts";
 import { labelByPort } from "../../capture/label_by_port.ts";
+import { type Protocol, REGISTERED } from "../../protocols/mod.ts";
 
-/** What the learner needs to know of a protocol. Adding one is adding an entry, no code. */
-export interface LearnableProtocol {
-  /** Its name, its label by port, and the default name of models learned of it. */
-  readonly name: string;
-  /** The carrier that a model of it fits. */
-  readonly carrier: string;
-  /** What the reader calls its handshake ({@linkcode Connection.handshake}). */
-  readonly handshakes: readonly string[];
-  /**
-   * Where the handshake is shared with other protocols: labels of the ports that count as this one,
-   * besides ports without a label. Absent: the handshake tells.
-   */
-  readonly portLabels?: readonly string[];
-}
+/** What the learner needs to know of a protocol: part of its registration. */
+export type LearnableProtocol = Pick<Protocol, "name" | "carrier" | "handshakes" | "portLabels">;
 
-/** The protocols that can be learned. */
-export const LEARNABLE_PROTOCOLS: readonly LearnableProtocol[] = [
-  { name: "https", carrier: "tls", handshakes: ["tls"], portLabels: ["https", "http"] },
-  { name: "smtp", carrier: "smtp", handshakes: ["smtp-starttls"] },
-  { name: "ssh", carrier: "ssh", handshakes: ["ssh"] },
-];
+/** The protocols that can be learned: all that are registered. */
+export const LEARNABLE_PROTOCOLS: readonly LearnableProtocol[] = REGISTERED;
 
 /**
  * Whether a connection is of `protocol`: by its handshake or, `byPort`, by its server's well-known port

@@ -5,18 +5,21 @@ import { fileURLToPath as fromFileUrl } from "node:url";
 /** What each room may import besides itself and npm packages. `types` are for `import type` only. */
 const ROOMS: Record<string, { imports: string[]; types?: string[] }> = {
   "base": { imports: [] },
-  "capture": { imports: ["base"] },
-  "models": { imports: ["base"] },
-  "models/learn": { imports: ["base", "capture", "models"] },
+  // Low down, so that every room can ask it; what it holds lies higher up, so only types.
+  "protocols": { imports: ["base"], types: ["capture", "transports/carriers"] },
+  "capture": { imports: ["base", "protocols"] },
+  "models": { imports: ["base", "protocols"] },
+  "models/learn": { imports: ["base", "capture", "models", "protocols"] },
   "playback": { imports: ["base", "models", "plugins/host"] },
   "transports/pt": { imports: ["base"] },
-  "transports/carriers": { imports: ["base"], types: ["playback"] },
+  "transports/carriers": { imports: ["base", "protocols"], types: ["playback"] },
   "transports/doors": { imports: ["base"], types: ["playback"] },
   "transports/mimic": {
     imports: [
       "base",
       "models",
       "playback",
+      "protocols",
       "transports/carriers",
       "transports/doors",
       "transports/pt",

@@ -1,13 +1,14 @@
 import { UserError } from "../../base/mod.ts";
+import { provide, REGISTERED_CARRIERS } from "../../protocols/registry.ts";
 import type { Carrier } from "./carrier.ts";
 import { smtpCarrier } from "./smtp.ts";
 import { sshCarrier } from "./ssh.ts";
 import { tlsCarrier } from "./tls.ts";
 
-/** The carriers of this version, by name. A new one is one entry here. */
-export const CARRIERS: ReadonlyMap<string, Carrier> = new Map(
-  [tlsCarrier, smtpCarrier, sshCarrier].map((carrier) => [carrier.name, carrier]),
-);
+for (const transport of [tlsCarrier, smtpCarrier, sshCarrier]) provide({ transport });
+
+/** The carriers of this version, and those registered since, by name. */
+export const CARRIERS: ReadonlyMap<string, Carrier> = REGISTERED_CARRIERS;
 
 /** There is no carrier of that name. */
 export class UnknownCarrier extends UserError {

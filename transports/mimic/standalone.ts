@@ -1,5 +1,6 @@
 import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import { type CoverModel, type End, hidesNothing, type PlanSource } from "../../models/mod.ts";
+import { protocolOf } from "../../protocols/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
 import {
   type CarrierClientOptions,
@@ -62,13 +63,11 @@ export function warnOfNoCover({ description }: CoverModel, warn: (text: string) 
   );
 }
 
-/**
- * What clients of a protocol offer inside TLS. Browsers offer h2 as well, and the modelled server chooses
- * http/1.1; a web server in front might choose h2, which hands nothing on.
- */
+/** What clients of a protocol offer inside TLS, as its registration says. */
 export function alpnOf(protocol: string, fronted = false): string[] | undefined {
-  if (protocol !== "https") return undefined;
-  return fronted ? ["http/1.1"] : ["h2", "http/1.1"];
+  const alpn = protocolOf(protocol)?.alpn;
+  const names = fronted ? alpn?.fronted ?? alpn?.native : alpn?.native;
+  return names === undefined ? undefined : [...names];
 }
 
 /** A server that stands alone. */
