@@ -18,11 +18,15 @@ export interface ClientTask {
   readonly tunnels: readonly { readonly tunnel: SoakTunnel; readonly line: string }[];
 }
 
+/** Milliseconds between the beginnings of tunnels. */
+const APART = 500;
+
 const notes: string[] = [];
 const clients: StandaloneClient[] = [];
 
 async function begin(task: ClientTask): Promise<void> {
-  for (const { line, tunnel } of task.tunnels) {
+  await Promise.all(task.tunnels.map(async ({ line, tunnel }, place) => {
+    await new Promise((resolve) => setTimeout(resolve, place * APART));
     const text = await loadModelText(tunnel.model);
     const client = await startClient({
       line: parseLine(line),
@@ -46,7 +50,7 @@ async function begin(task: ClientTask): Promise<void> {
     );
     clients.push(client);
     say({ tunnel: tunnel.index });
-  }
+  }));
 }
 
 if (import.meta.main) {

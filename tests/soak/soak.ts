@@ -1,3 +1,4 @@
+import { UserError } from "../../base/mod.ts";
 import { fileURLToPath as fromFileUrl } from "node:url";
 import { denoCache, LabNetwork } from "../../lab/network.ts";
 import { temporaryPrefix } from "../../lab/leftovers.ts";
@@ -29,7 +30,7 @@ export interface SoakOptions {
   readonly grace: number;
   /** Told what happens. */
   readonly onProgress: (text: string) => void;
-  /** How the processes rank before others of the machine (-20 first, 19 last). */
+  /** How the server's session ranks among others of a busy machine (-20 first, 19 last). */
   readonly nice: number;
   /** Ends it early: everything is removed. */
   readonly signal?: AbortSignal;
@@ -245,10 +246,8 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     ...denoCache(),
   };
   const start = (end: "client" | "server", name: string, argv: readonly string[]) => {
-    const inside = [
-      ...["ip", "netns", "exec", network[end], "nice", "-n", String(options.nice)],
-      ...argv,
-    ];
+    // Linux shares a busy machine among sessions first: each process is one, so that none starves the others.
+    const inside = ["ip", "netns", "exec", network[end], "setsid", ...argv];
     nodes.push(new NodeProcess(name, inside, env));
     return nodes.at(-1)!;
   };
@@ -262,7 +261,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     await Deno.remove(folder, { recursive: true }).catch(() => {});
   };
   const aborted = new Promise<never>((_, reject) => {
-    signal?.addEventListener("abort", () => reject(new Error("stopped")));
+    signal?.addEventListener("abort", () => reject(new UserError("stopped")));
   });
   aborted.catch(() => {});
   try {
@@ -274,6 +273,9 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       "server",
       node("server_node.ts", folder, String(tunnels.length), ...carriers),
     );
+    if (options.nice !== 0) {
+      await run(["sh", "-c", `echo ${options.nice} > /proc/${server.pid}/autogroup`]);
+    }
     const { lines } = await server.next<{ lines: Record<string, string[]> }>(60_000);
     const clients: NodeProcess[] = [];
     for (let from = 0; from < tunnels.length; from += options.perProcess) {

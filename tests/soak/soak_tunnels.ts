@@ -40,7 +40,7 @@ function command(): Command {
     .option("--kill-every <seconds>", "mean time between two kills", positive, 2)
     .option("--loss <share>", "share of packets lost", Number, 0.02)
     .option("--grace <seconds>", "time for the last streams to end", positive, 240)
-    .option("--nice <n>", "how the processes rank before others of a busy machine", Number, 0)
+    .option("--nice <n>", "how the server's session ranks on a busy machine", Number, 0)
     .option("--seed <text>", "decides what happens when", "soak")
     .option("--out <file>", "write the JSON here as well")
     .action(async (options: Options) => {
