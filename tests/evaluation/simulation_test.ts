@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CLIENT, SERVER } from "../../capture/side.ts";
-import { SimulatedTunnel } from "../../evaluation/simulation/mod.ts";
+import { SimulatedTunnel, TLS_HANDSHAKE } from "../../evaluation/simulation/mod.ts";
 import { LAB_LINK } from "../../lab/link_profile.ts";
 import { builtinModel } from "../../models/mod.ts";
 import type { TunnelStream, WireEvent } from "../../playback/mod.ts";
@@ -67,7 +67,8 @@ Deno.test("simulation: what packets carry is what the wire log says, and the han
       .reduce((sum, { length }) => sum + length, 0);
     const reset = own.some(({ flags, side }) => side === CLIENT && (flags & 4) !== 0);
     // Hello and Finished go before, a closing alert after.
-    if (!reset) assert.equal(sent, 330 + 80 + bytes + 24);
+    const { hello, finished } = TLS_HANDSHAKE;
+    if (!reset) assert.equal(sent, hello + finished + bytes + 24);
     assert.ok(own.some(({ side }) => side === SERVER));
     compared++;
   }
