@@ -270,9 +270,11 @@ async function measure(flags: { readonly seconds: number; readonly json?: boolea
 }
 
 async function needs(): Promise<void> {
-  const missing = await missingFor(LAB_PROTOCOLS);
+  const missing = await missingFor(LAB_PROTOCOLS, FOR_APPS);
   for (const line of missing) print(line);
-  if (missing.length === 0) print("nothing is missing: https, ssh and smtp can be recorded here");
+  if (missing.length === 0) {
+    print("nothing is missing: https, ssh, smtp and applications can be recorded here");
+  }
 }
 
 async function down(): Promise<void> {

@@ -79,6 +79,12 @@ test("a second up changes nothing, other settings are refused, a dead dnsmasq is
   ]);
   assert.match(elsewhere.errors, /^error: [^\n]*(overlaps|is there already)[^\n]*\n$/);
 
+  // Two at the same moment: one waits for the other.
+  await three.run("down");
+  const both = await Promise.all([three.up(), three.up()]);
+  assert.deepEqual(both.map(({ output }) => output.split(":")[0]).sort(), ["already up", "up"]);
+  assert.equal((await three.pids()).length, 1);
+
   const [pid] = await three.pids();
   Deno.kill(pid!, "SIGKILL");
   await new Promise((resolve) => setTimeout(resolve, 100));
