@@ -75,7 +75,9 @@ async function up(flags: Flags & GatewayOptions): Promise<void> {
   if (flags.dryRun) {
     const { state } = await gatewayStatus(machine);
     if (state !== "down") {
-      for (const step of await planDown(machine)) print(words(undoCommandOf(step, machine)));
+      const undo = (await planDown(machine)).map((step) => words(undoCommandOf(step, machine)));
+      if (flags.json) return printJson({ state, undo });
+      for (const line of undo) print(line);
       note(`a gateway is there (${state}): the above would be taken back first if it is not whole`);
       return;
     }
