@@ -38,8 +38,8 @@ export interface ForestParts {
   readonly importance: Float64Array;
 }
 
-/** Rows that are walked down the trees at a time: their bins stay in the cache. */
-const BLOCK = 4096;
+/** Rows that are walked down the trees at a time, which bounds memory: each tree is fetched once for them. */
+const BLOCK = 16_384;
 
 /**
  * A random forest (Breiman 2001) for classification on typed arrays: bootstrap samples, the best Gini

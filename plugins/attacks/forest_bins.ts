@@ -53,12 +53,12 @@ export function binOf(value: number, edges: Float64Array, from: number, to: numb
   let low = from;
   let size = to - from;
   // Without a branch on the comparison, which no processor could predict.
-  while (size > 0) {
+  while (size > 1) {
     const half = size >>> 1;
-    const above = +(value > edges[low + half]!);
-    low += above * (half + 1);
-    size = above * (size - half - 1) + (1 - above) * half;
+    low += +(value > edges[low + half - 1]!) * half;
+    size -= half;
   }
+  if (size === 1) low += +(value > edges[low]!);
   return low - from;
 }
 
@@ -90,15 +90,21 @@ export function joinEdges(columns: readonly Float64Array[]): Edges {
   return { from, edges };
 }
 
+/** Rows that are binned together: they and a column's edges fit into the cache. */
+const TILE = 64;
+
 /** The bins of all rows, row-major, for walking trees: the columns of a row lie side by side. */
 export function binRows(rows: Rows, { from, edges }: Edges): Uint8Array {
   const { count, width, values } = rows;
   const bins = new Uint8Array(count * width);
-  for (let column = 0; column < width; column++) {
-    const low = from[column]!;
-    const high = from[column + 1]!;
-    for (let row = 0, at = column; row < count; row++, at += width) {
-      bins[at] = binOf(values[at]!, edges, low, high);
+  for (let first = 0; first < count; first += TILE) {
+    const end = Math.min(count, first + TILE) * width;
+    for (let column = 0; column < width; column++) {
+      const low = from[column]!;
+      const high = from[column + 1]!;
+      for (let at = first * width + column; at < end; at += width) {
+        bins[at] = binOf(values[at]!, edges, low, high);
+      }
     }
   }
   return bins;

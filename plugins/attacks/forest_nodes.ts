@@ -15,7 +15,10 @@ export interface Nodes {
   readonly roots: Uint32Array;
 }
 
-/** Lays trees out for walking. A leaf is its own left child, and no bin lies above its 255. */
+/**
+ * Lays trees out for walking. A leaf is its own left child, and no bin lies above its 255. Depth first: the
+ * later steps of a walk are near each other in memory, and memory is what walking waits for.
+ */
 export function layOut(trees: readonly Tree[], classes: number): Nodes {
   let size = 0;
   let lists = 0;
@@ -31,16 +34,17 @@ export function layOut(trees: readonly Tree[], classes: number): Nodes {
   let list = 0;
   trees.forEach(({ column, split, shares: own }, t) => {
     roots[t] = 2 * base;
-    let child = base + 1;
+    const place = depthFirst(column);
+    let child = 1;
     for (let n = 0; n < column.length; n++) {
-      const at = base + n;
+      const at = base + place[n]!;
       if (column[n]! < 0) {
         nodes[2 * at] = 255;
         nodes[2 * at + 1] = 2 * at;
         leaf[at] = list + split[n]! * classes;
       } else {
         nodes[2 * at] = column[n]! << 8 | split[n]!;
-        nodes[2 * at + 1] = 2 * child;
+        nodes[2 * at + 1] = 2 * (base + place[child]!);
         child += 2;
       }
     }
@@ -49,6 +53,30 @@ export function layOut(trees: readonly Tree[], classes: number): Nodes {
     list += own.length;
   });
   return { nodes, leaf, shares, roots };
+}
+
+/** The place of each node of a tree, level by level, when siblings lie side by side and subtrees together. */
+function depthFirst(column: Int32Array): Uint32Array {
+  // Inner nodes at and below each node: as many pairs of children lie in its subtree.
+  const pairs = new Uint32Array(column.length);
+  let child = column.length;
+  for (let n = column.length - 1; n >= 0; n--) {
+    if (column[n]! < 0) continue;
+    child -= 2;
+    pairs[n] = 1 + pairs[child]! + pairs[child + 1]!;
+  }
+  const place = new Uint32Array(column.length);
+  const next = new Uint32Array(column.length).fill(1, 0, 1);
+  for (let n = 0; n < column.length; n++) {
+    if (column[n]! < 0) continue;
+    const at = next[n]!;
+    place[child] = at;
+    place[child + 1] = at + 1;
+    next[child] = at + 2;
+    next[child + 1] = at + 2 + 2 * pairs[child]!;
+    child += 2;
+  }
+  return place;
 }
 
 /**

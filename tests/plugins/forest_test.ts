@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Draws } from "../../plugins/attacks/draws.ts";
 import { RandomForest } from "../../plugins/attacks/forest.ts";
+import { binRows, joinEdges } from "../../plugins/attacks/forest_bins.ts";
 import { messageColumnNames, messageRows } from "../../plugins/attacks/message_features.ts";
 import randomForest from "../../plugins/attacks/random_forest.ts";
 import { makeSamples, normal, threeClasses } from "./made_samples.ts";
@@ -144,4 +145,50 @@ Deno.test("the random forest may say that it does not know", async () => {
   await randomForest.train(threeClasses(1), { seed: 1, parameters: { trees: 30, unknown: 1 } });
   const { labels } = await randomForest.classify(threeClasses(2));
   assert.ok(labels.includes(-1));
+});
+
+Deno.test("the bin of a value is the number of edges that it lies above", () => {
+  const number = fc.oneof(fc.double(), fc.integer({ min: -5, max: 5 }).map(Number));
+  const ascending = fc.uniqueArray(fc.integer({ min: -6, max: 6 }), { maxLength: 13 })
+    .map((edges) => Float64Array.from(edges).sort());
+  fc.assert(
+    fc.property(
+      fc.array(ascending, { minLength: 1, maxLength: 3 }),
+      fc.array(number),
+      (own, all) => {
+        const edges = joinEdges(own);
+        const width = own.length;
+        const count = Math.floor(all.length / width);
+        const values = Float64Array.from(all.slice(0, count * width));
+        const above = (value: number, i: number) => own[i % width]!.filter((e) => value > e).length;
+        assert.deepEqual(
+          [...binRows({ count, width, values }, edges)],
+          [...values].map(above),
+        );
+      },
+    ),
+  );
+});
+
+Deno.test("trees are walked to the leaf that the splits lead to, wherever their nodes lie", () => {
+  const { rows, labels } = exclusiveOr(300, 8);
+  const { parts } = RandomForest.grow(rows, labels, 2, { trees: 7, seed: 2 });
+  const bins = binRows(rows, parts.edges);
+  const votes = new Float64Array(rows.count * 2);
+  for (const { column, split, shares } of parts.trees) {
+    // The children of the k-th inner node are nodes 1 + 2k and 2 + 2k.
+    const inner = [...column.keys()].filter((n) => column[n]! >= 0);
+    for (let row = 0; row < rows.count; row++) {
+      let node = 0;
+      while (column[node]! >= 0) {
+        const right = bins[row * rows.width + column[node]!]! > split[node]!;
+        node = 1 + 2 * inner.indexOf(node) + +right;
+      }
+      for (let c = 0; c < 2; c++) votes[2 * row + c]! += shares[2 * split[node]! + c]!;
+    }
+  }
+  assert.deepEqual(
+    new RandomForest(parts).shares(rows),
+    votes.map((own, i) => own / (votes[i]! + votes[i ^ 1]!)),
+  );
 });
