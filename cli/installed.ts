@@ -10,6 +10,7 @@ export const INSTALLED: Commands = {
   "attack": {
     summary: "train an attack on real captures and let it judge cover",
     load: () => import("./attack.ts"),
+    protocols: true,
   },
   "bridge-line": {
     summary: "print the lines of a server's users again",
@@ -18,10 +19,12 @@ export const INSTALLED: Commands = {
   "client": {
     summary: "carry connections through a tunnel in cover traffic",
     load: () => import("./client.ts"),
+    protocols: true,
   },
   "client:plugin": {
     summary: "the same, and may start processes for models that are code, sandboxed",
     load: () => import("./client.ts"),
+    protocols: true,
   },
   "client:ssh": {
     summary: "the same, and may start OpenSSH: the carrier ssh",
@@ -38,6 +41,7 @@ export const INSTALLED: Commands = {
   "learn": {
     summary: "learn models of cover traffic from captures",
     load: () => import("./learn.ts"),
+    protocols: true,
   },
   "pt": {
     summary: "the pluggable transport mimic, started by tor",
@@ -50,6 +54,7 @@ export const INSTALLED: Commands = {
   "server": {
     summary: "serve as the far end of tunnels in cover traffic",
     load: () => import("./server.ts"),
+    protocols: true,
   },
   "server:ssh": {
     summary: "the same, and may start OpenSSH: the carrier ssh",

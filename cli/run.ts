@@ -1,11 +1,17 @@
 import { UserError } from "../base/mod.ts";
 import { Command, CommanderError } from "./command_line.ts";
 import { note } from "./output.ts";
+import { PROTOCOL_OPTION, withProtocolPlugins } from "./protocol_plugins.ts";
 
 /** Name of each command, what it does, and how to load it. */
 export type Commands = Record<
   string,
-  { readonly summary: string; readonly load: () => Promise<{ command: () => Command }> }
+  {
+    readonly summary: string;
+    readonly load: () => Promise<{ command: () => Command }>;
+    /** Whether it has to do with protocols, and shows the option that adds one. */
+    readonly protocols?: boolean;
+  }
 >;
 
 function overview(program: string, commands: Commands): Command {
@@ -36,9 +42,17 @@ export async function runCommand(
       note(`error: unknown command ${JSON.stringify(name)}: try --help`);
       return 2;
     }
+    const own = await withProtocolPlugins(rest);
     const command = (await entry.load()).command().name(`${program} ${name}`);
+    if (entry.protocols === true) {
+      // Taken out above, before the command asked which protocols there are; here for its help.
+      command.option(
+        `${PROTOCOL_OPTION} <path>`,
+        "a module that adds a protocol; it runs with all rights of this command; repeatable",
+      );
+    }
     command.exitOverride().configureOutput({ outputError: (text, write) => write(text) });
-    await command.parseAsync(rest, { from: "user" });
+    await command.parseAsync(own, { from: "user" });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

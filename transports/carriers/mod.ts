@@ -9,5 +9,6 @@ export * from "./errors.ts";
 export * from "./registry.ts";
 export * from "./smtp.ts";
 export * from "./ssh.ts";
+export { startTlsCarrier, type StartTlsDialogue, type StartTlsObserver } from "./starttls.ts";
 export * from "./tls.ts";
 export * from "./tls_fronted.ts";
