@@ -101,8 +101,8 @@ const QUEUE = 512 * 1024;
 const KILLS = ["client", "client", "server", "server", "silence"] as const;
 const NFT = `table ip soak {
   set dead { type inet_service; flags timeout; timeout 5m; }
-  chain outward { type filter hook output priority 0; tcp sport @dead drop; }
-  chain inward { type filter hook input priority 0; tcp dport @dead drop; }
+  chain outward { type filter hook output priority 0; ip daddr 10.99.0.2 tcp sport @dead drop; }
+  chain inward { type filter hook input priority 0; ip saddr 10.99.0.2 tcp dport @dead drop; }
 }`;
 
 interface Sampled {
