@@ -34,4 +34,5 @@ export * from "./stream_application.ts";
 export * from "./stream_columns.ts";
 export * from "./stream_merge.ts";
 export * from "./tcp_assembler.ts";
+export { TlsStreamRecogniser } from "./tls_recogniser.ts";
 export * from "./write_capture.ts";

@@ -1,6 +1,7 @@
 import { Command, Option } from "./command_line.ts";
 import { UsageError } from "../base/mod.ts";
 import { loadModel } from "../models/mod.ts";
+import { protocolOf } from "../protocols/mod.ts";
 import { CARRIERS } from "../transports/carriers/mod.ts";
 import { parseAddress } from "../transports/doors/mod.ts";
 import { alpnOf, parseDecoy, startServer } from "../transports/mimic/mod.ts";
@@ -92,6 +93,7 @@ async function run(options: Options): Promise<void> {
   const [first, ...others] = await Promise.all((options.model ?? ["https"]).map(loadModel));
   const alpn = options.alpn?.split(",").filter((item) => item !== "") ??
     alpnOf(first!.description.protocol, options.front);
+  const decoy = options.decoy ?? protocolOf(first!.description.protocol)?.decoy;
   const running = await startServer({
     listen: parseAddress(options.listen, "--listen", "127.0.0.1"),
     models: [first!, ...others],
@@ -106,7 +108,7 @@ async function run(options: Options): Promise<void> {
     ...(cert === undefined || key === undefined ? {} : { certificate: { cert, key } }),
     ...(options.front && cert !== undefined ? { front: cert } : {}),
     ...(name === undefined ? {} : { name }),
-    ...(options.decoy === undefined ? {} : { decoy: parseDecoy(options.decoy, "--decoy") }),
+    ...(decoy === undefined ? {} : { decoy: parseDecoy(decoy, "--decoy") }),
     ...(wireLog === undefined ? {} : { wireLog }),
     onWarning: (text) => note(`warning: ${text}`),
     ...(options.verbose || options.unsafeLogging ? { onNote: note } : {}),
