@@ -166,3 +166,33 @@ Deno.test("features: a row for each flow with its label and its capture as the g
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+const hasTcpdump = await new Deno.Command("tcpdump", { args: ["--version"] }).output()
+  .then(({ success }) => success, () => false);
+
+Deno.test({
+  name:
+    "privileged: capture writes files with the permissions of its task, in one piece and rotated",
+  ignore: Deno.uid() !== 0 || !hasTcpdump,
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const one = await run("capture", [
+        ...["--interface", "lo", "--seconds", "0.5", "--filter", "udp port 9"],
+        ...["--out", `${folder}/one.pcap`],
+      ]);
+      assert.deepEqual([one.code, one.err], [0, ""]);
+      assert.equal(one.out, `${folder}/one.pcap: 0 packets, 24 bytes, 0 dropped\n`);
+      const more = await run("capture", [
+        ...["--interface", "lo", "--seconds", "0.5", "--filter", "udp port 9", "--rotate", "1M"],
+        ...["--out", `${folder}/more.pcap`, "--json"],
+      ]);
+      assert.equal(more.code, 0, more.err);
+      assert.deepEqual(JSON.parse(more.out).files, [`${folder}/more-00001.pcap`]);
+      const there = [...Deno.readDirSync(folder)].map(({ name }) => name);
+      assert.deepEqual(there.sort(), ["more-00001.pcap", "one.pcap"]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
