@@ -42,16 +42,22 @@ export async function parseLabelledCaptures(
 async function captureFiles(path: string): Promise<string[]> {
   const isFolder = await Deno.stat(path).then((stat) => stat.isDirectory, () => false);
   if (!isFolder) return [path];
-  const found: string[] = [];
-  for await (const entry of Deno.readDir(path)) {
-    if (!entry.isDirectory && CAPTURE.test(entry.name)) {
-      found.push(`${path.replace(/\/+$/, "")}/${entry.name}`);
-    }
-  }
+  const found = await capturesIn(path);
   if (found.length === 0) {
     throw new LabelledCapturesError(
       `${path}: no capture file in this folder (.pcap, .pcapng, .gz)`,
     );
+  }
+  return found;
+}
+
+/** The capture files in a folder, by name. */
+async function capturesIn(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const entry of Deno.readDir(folder)) {
+    if (!entry.isDirectory && CAPTURE.test(entry.name)) {
+      found.push(`${folder.replace(/\/+$/, "")}/${entry.name}`);
+    }
   }
   return found.sort();
 }
@@ -61,28 +67,26 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * The captures that ship: each folder of `samples` is a label.
+ * The captures that ship: each folder of `samples` that holds captures is a label. One that holds folders of captures
+ * is something else's (the applications that the classifier learns).
  *
  * @throws {LabelledCapturesError} if there are none.
  */
 export async function shippedSamples(samples: string): Promise<LabelledCaptures[]> {
-  const labels: string[] = [];
+  const found: LabelledCaptures[] = [];
   try {
-    for await (const entry of Deno.readDir(samples)) {
-      if (entry.isDirectory) labels.push(entry.name);
+    for await (const { isDirectory, name: label } of Deno.readDir(samples)) {
+      if (!isDirectory) continue;
+      const captures = await capturesIn(`${samples}/${label}`);
+      if (captures.length > 0) found.push({ label, captures });
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  if (labels.length === 0) {
+  if (found.length === 0) {
     throw new LabelledCapturesError(
       `no samples in ${samples}: give captures with --real LABEL=FILE`,
     );
   }
-  return await Promise.all(
-    labels.sort().map(async (label) => ({
-      label,
-      captures: await captureFiles(`${samples}/${label}`),
-    })),
-  );
+  return found.sort((a, b) => a.label < b.label ? -1 : 1);
 }
