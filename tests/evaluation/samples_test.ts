@@ -70,7 +70,10 @@ Deno.test("LABEL=FILE arguments: more files, more labels, folders, names with ="
       /no capture file in this folder/,
     );
     // A folder of folders, or an empty one, is no label.
-    assert.deepEqual((await shippedSamples(folder)).map(({ label }) => label), ["typing"]);
+    assert.deepEqual((await shippedSamples(folder)).map(({ label }) => label), [
+      "browsing",
+      "typing",
+    ]);
     await assert.rejects(shippedSamples(`${folder}/none`), /give captures with --real/);
   });
 });
