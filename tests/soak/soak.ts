@@ -273,10 +273,11 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       "server",
       node("server_node.ts", folder, String(tunnels.length), ...carriers),
     );
+    const { lines } = await server.next<{ lines: Record<string, string[]> }>(60_000);
+    // Its session is there by now.
     if (options.nice !== 0) {
       await run(["sh", "-c", `echo ${options.nice} > /proc/${server.pid}/autogroup`]);
     }
-    const { lines } = await server.next<{ lines: Record<string, string[]> }>(60_000);
     const clients: NodeProcess[] = [];
     for (let from = 0; from < tunnels.length; from += options.perProcess) {
       const own = tunnels.slice(from, from + options.perProcess)
