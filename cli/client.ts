@@ -157,12 +157,17 @@ async function run(words: string[], options: Options): Promise<void> {
   const socks = options.socks ??
     (forward === undefined && http === undefined ? "127.0.0.1:1080" : undefined);
   const name = options.model ?? line.model;
+  if (options.carrier !== undefined && options.carrier !== line.carrier) {
+    throw new UsageError(
+      `--carrier ${options.carrier}: the line's carrier is ${line.carrier}: only that can be insisted on`,
+    );
+  }
   const { model, plans } = await modelOf(name, options.integrity);
   const running = await startClient({
     line,
     model,
     plans,
-    insistOnCarrier: options.carrier === line.carrier,
+    insistOnCarrier: options.carrier !== undefined,
     seed: options.seed ?? new Uint8Array(randomBytes(32)),
     ...(options.master === undefined ? {} : { master: options.master }),
     ...(options.schedule === undefined ? {} : { schedule: options.schedule }),

@@ -104,6 +104,8 @@ Deno.test({
     await server.line();
     const keygen = new CommandProcess("keygen", ["--append", `${state}/secrets`]);
     assert.equal((await keygen.ended()).code, 0);
+    // No empty line: who removes line 2 of the file shuts user 2 out.
+    assert.match(await Deno.readTextFile(`${state}/secrets`), /^[\w-]{43}\n[\w-]{43}\n$/);
     server.kill("SIGHUP");
     const lines = new CommandProcess("bridge-line", ["--state", state, "--user", "2"]);
     const client = new CommandProcess("client", [

@@ -5,7 +5,7 @@ import type { CarrierClient, CarrierClientOptions, CarrierConnection } from "./c
 import { ConnectError, WrongCertificate } from "./errors.ts";
 import { SshConnection } from "./ssh_connection.ts";
 import { type SshKey, userKeyOf } from "./ssh_keys.ts";
-import { killProgram, readLines, startProgram } from "./ssh_program.ts";
+import { checkAllowed, killProgram, readLines, startProgram } from "./ssh_program.ts";
 import { SecretRefused, SshStateError } from "./ssh_errors.ts";
 import { freePort, innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
 
@@ -23,8 +23,10 @@ const SFTP_VERSION = 2;
  * secret, begins an SFTP session as `sftp` and `scp` do, and opens one forwarded channel for us.
  *
  * @throws {SshStateError} if a folder for its files cannot be made.
+ * @throws {ProgramError} if programs may not be started.
  */
 export async function sshClient(options: CarrierClientOptions): Promise<CarrierClient> {
+  checkAllowed("ssh");
   const user = userKeyOf(options.secret);
   const folder = await keyFolder(options.folder, user);
   const open = new Set<() => void>();

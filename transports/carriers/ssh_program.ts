@@ -20,6 +20,26 @@ export class ProgramError extends UserError {
 /** Environment of the programs: nothing of ours, so that neither an agent nor a locale gets in. */
 const ENV = { PATH: "/usr/bin:/bin", LANG: "C" };
 
+function notAllowed(program: keyof typeof PROGRAMS, cause?: unknown): ProgramError {
+  return new ProgramError(
+    program,
+    "this command may start no program: use client:ssh, server:ssh or pt:ssh instead",
+    cause,
+  );
+}
+
+/**
+ * Asks whether a program of OpenSSH may be started, so that a command without the right to ends at once.
+ *
+ * @throws {ProgramError} if not.
+ */
+export function checkAllowed(program: keyof typeof PROGRAMS): void {
+  const { path: command } = PROGRAMS[program];
+  if (Deno.permissions.querySync({ name: "run", command }).state !== "granted") {
+    throw notAllowed(program);
+  }
+}
+
 /**
  * Starts a program of OpenSSH; nothing is known of it yet but that it runs.
  *
@@ -56,13 +76,7 @@ export function startProgram(
     if (error instanceof Deno.errors.NotFound) {
       throw new ProgramError(program, `there is no ${path}: install ${debian}`, error);
     }
-    if (error instanceof Deno.errors.NotCapable) {
-      throw new ProgramError(
-        program,
-        `this command may start no program: use client:ssh, server:ssh or pt:ssh instead`,
-        error,
-      );
-    }
+    if (error instanceof Deno.errors.NotCapable) throw notAllowed(program, error);
     throw new ProgramError(program, (error as Error).message, error);
   }
 }

@@ -1,4 +1,4 @@
-import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
+import { ListenError, UsageError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import { type CoverModel, type End, hidesNothing, type PlanSource } from "../../models/mod.ts";
 import { protocolOf } from "../../protocols/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
@@ -157,6 +157,9 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     { listen: "--listen", advertise: "--advertise" };
   const { name: carrierName, listen } = carrierOf(options.carrier ?? models[0].description.carrier);
   for (const model of models) checkCarrier(model, carrierName, options.carrier !== undefined);
+  if (front !== undefined && carrierName !== "tls") {
+    throw new UsageError(`an nginx in front is for the carrier tls, and this is ${carrierName}`);
+  }
   const state = await openServerState(options.state, {
     ...(front !== undefined
       ? { identity: await readFrontIdentity(front), front: true }
