@@ -25,6 +25,10 @@ const COMMANDS: Commands = {
     summary: "carry data under cover of every model, attack the recordings, write a report",
     load: () => import("./demo.ts"),
   },
+  "evaluate": {
+    summary: "reproduce the seed's evaluation and ask today's questions, write a report",
+    load: () => import("./evaluate.ts"),
+  },
   "features": {
     summary: "make the table of flows that a classifier is trained on",
     load: () => import("./features.ts"),

@@ -36,7 +36,7 @@ export function seriesStyle(index: number): { readonly color: string; readonly d
 }
 
 /** Draws a specification as an SVG element with a text alternative, as wide as its container. */
-async function draw(spec: TopLevelSpec, label: string): Promise<string> {
+export async function draw(spec: TopLevelSpec, label: string): Promise<string> {
   const view = new View(parse(compile({ ...spec, config: CONFIG }).spec), { renderer: "none" });
   const svg = await view.toSVG();
   view.finalize();

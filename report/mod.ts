@@ -3,6 +3,8 @@
  *
  * @module
  */
+export * from "./evaluation_report.ts";
+export * from "./evaluation_result.ts";
 export * from "./html_report.ts";
 export * from "./result.ts";
 export * from "./terminal_table.ts";

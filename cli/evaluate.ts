@@ -1,0 +1,154 @@
+import { Command } from "./command_line.ts";
+import { UsageError, writeFileAtomically } from "../base/mod.ts";
+import {
+  isLearned,
+  type LabelledCaptures,
+  parseLabelledCaptures,
+  samplesForAttacks,
+  shippedSamples,
+} from "../evaluation/mod.ts";
+import { runEvaluation } from "../evaluation/experiments/run.ts";
+import { loadModel } from "../models/mod.ts";
+import { renderEvaluation, renderEvaluationText } from "../report/mod.ts";
+import { wholeNumber } from "./numbers.ts";
+import { note, print, printJson, progress } from "./output.ts";
+
+interface Options {
+  readonly quick?: boolean;
+  readonly out: string;
+  readonly seed: number;
+  readonly model?: string[];
+  readonly real?: string[];
+  readonly learned?: string[];
+  readonly cover?: string[];
+  readonly workers: number;
+  readonly json?: boolean;
+}
+
+const MODELS = [
+  "https",
+  "smtp",
+  "ssh",
+  "https-structural",
+  "smtp-structural",
+  "ssh-structural",
+  "constant-rate",
+];
+
+/** `deno task evaluate`: the whole evaluation by one command. */
+export function command(): Command {
+  return new Command("deno task evaluate")
+    .description(
+      "Reproduces the seed's evaluation and asks today's questions: attacks, bandwidth and overhead, modern attackers " +
+        "beside the floor, fidelity. Writes tables, JSON and one HTML report. Finished experiments are kept in the " +
+        "folder and not done again, so that an interrupted evaluation goes on.",
+    )
+    .option("--quick", "fewer runs and connections: some minutes")
+    .option("--out <folder>", "where report and results go", "evaluation-results")
+    .option("--seed <n>", "seed of cover, splits and attacks", wholeNumber(0, 2 ** 32 - 1), 1)
+    .option(
+      "--model <name|file>",
+      "a model to evaluate; repeatable (default: all that ship, and constant-rate)",
+      (value: string, before: string[] | undefined) => [...before ?? [], value],
+    )
+    .option(
+      "--real <label=file...>",
+      "real traffic for attackers, none that a model was learned from (default: samples)",
+    )
+    .option(
+      "--learned <label=file...>",
+      "real traffic that the models were learned from (default: samples)",
+    )
+    .option(
+      "--cover <model=file...>",
+      "recordings of a model's cover, each a run, in place of simulating it",
+    )
+    .option(
+      "--workers <n>",
+      "experiments done at once (default: one a core)",
+      wholeNumber(1, 64),
+      navigator.hardwareConcurrency,
+    )
+    .option("--json", "print one JSON object")
+    .action(run);
+}
+
+async function run(options: Options): Promise<void> {
+  const samples = decodeURIComponent(new URL("../samples", import.meta.url).pathname);
+  const shipped = async () =>
+    (await shippedSamples(samples)).filter(({ captures }) =>
+      captures.some((capture) => isLearned(String(capture)))
+    );
+  const real = options.real === undefined
+    ? samplesForAttacks(await shipped())
+    : await parseLabelledCaptures(options.real, "--real");
+  const learned = options.learned !== undefined
+    ? await parseLabelledCaptures(options.learned, "--learned")
+    : options.real !== undefined
+    ? []
+    : (await shipped()).map(({ captures, label }): LabelledCaptures => ({
+      label,
+      captures: captures.filter((capture) => isLearned(String(capture))),
+    }));
+  const recorded = options.cover === undefined
+    ? []
+    : await parseLabelledCaptures(options.cover, "--cover");
+  const models: { model: string; claims: string }[] = [];
+  for (const model of options.model ?? MODELS) {
+    const { protocol } = (await loadModel(model)).description;
+    // Inside TLS, constant rate can claim nothing else.
+    models.push({ model, claims: protocol === "constant-rate" ? "https" : protocol });
+  }
+  const unknown = recorded.find(({ label }) => !models.some(({ model }) => model === label));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `--cover ${unknown.label}=...: no such model is evaluated (${
+        models.map(({ model }) => model).join(", ")
+      })`,
+    );
+  }
+  const few = [...real, ...recorded].find(({ captures }) => captures.length < 2);
+  if (few !== undefined) {
+    throw new UsageError(`${few.label}: one run only: give two or more captures, each a run`);
+  }
+  await Deno.mkdir(options.out, { recursive: true });
+  const bar = progress();
+  const start = performance.now();
+  let before = 0;
+  try {
+    const result = await runEvaluation({
+      real,
+      learned,
+      recorded,
+      models,
+      quick: options.quick ?? false,
+      seed: options.seed,
+      folder: `${options.out}/experiments`,
+      workers: options.workers,
+      madeAt: new Date().toISOString(),
+      onProgress: (done, total, last, kept) => {
+        before = kept;
+        bar.update(done, total, last);
+      },
+    });
+    const report = `${options.out}/report.html`;
+    await writeFileAtomically(report, await renderEvaluation(result));
+    await writeFileAtomically(
+      `${options.out}/result.json`,
+      `${JSON.stringify(result, undefined, 1)}\n`,
+    );
+    const text = renderEvaluationText(result);
+    await writeFileAtomically(`${options.out}/tables.txt`, `${text}\n`);
+    bar.stop();
+    if (options.json) printJson(result);
+    else print(text);
+    const seconds = (performance.now() - start) / 1000;
+    note(
+      `${seconds.toFixed(0)} s${
+        before > 0 ? `, ${before} experiments were there before` : ""
+      }; report: ${report}`,
+    );
+  } finally {
+    bar.stop();
+  }
+}

@@ -1,0 +1,201 @@
+import type { LabelledCaptures } from "../samples.ts";
+import type { Job } from "./jobs.ts";
+import type { Named } from "./seed_attacks.ts";
+import type { Traffic } from "./traffic.ts";
+
+/** What is evaluated. */
+export interface EvaluationPlan {
+  /** Real traffic for attackers, by protocol: no run that a model has learned. */
+  readonly real: readonly LabelledCaptures[];
+  /** Real traffic that the models were learned from, by protocol. */
+  readonly learned: readonly LabelledCaptures[];
+  /** Recordings of cover by the name of their model, in place of simulations. */
+  readonly recorded: readonly LabelledCaptures[];
+  /** Models, and what they claim to be. */
+  readonly models: readonly { readonly model: string; readonly claims: string }[];
+  /** Whether it shall be done in ten minutes. */
+  readonly quick: boolean;
+  /** The seed. */
+  readonly seed: number;
+}
+
+/** A transfer's place in figure 1. */
+export interface TransferCell {
+  /** The model. */
+  readonly model: string;
+  /** The link. */
+  readonly link: string;
+  /** Who sends. */
+  readonly from: "client" | "server";
+}
+
+/** A place in the table of modern attackers. */
+export interface ToldApartCell {
+  /** The model; undefined for the floor. */
+  readonly model: string | undefined;
+  /** The protocol. */
+  readonly protocol: string;
+  /** The attack. */
+  readonly attack: string;
+  /** Whether the handshake is seen. */
+  readonly handshake: "excluded" | "included";
+  /** Whether the cover is simulated. */
+  readonly simulated: boolean;
+}
+
+/** The jobs of an evaluation and what each is for. */
+export interface PlannedJobs {
+  /** All jobs. */
+  readonly jobs: readonly Job[];
+  /** The seed's attacks, where there is real traffic of two protocols or more. */
+  readonly seedAttacks: number;
+  /** Figure 1. */
+  readonly transfers: readonly { readonly cell: TransferCell; readonly job: number }[];
+  /** Modern attackers. */
+  readonly toldApart: readonly { readonly cell: ToldApartCell; readonly job: number }[];
+  /** Verbatim repeats, by model. */
+  readonly repeats: readonly { readonly model: string; readonly job: number }[];
+  /** Fidelity, by model. */
+  readonly fidelity: readonly {
+    readonly model: string;
+    readonly protocol: string;
+    readonly job: number;
+  }[];
+}
+
+/** The attacks of today, the seed's first. */
+export const ATTACKS = ["knn", "random-forest", "gradient-boosting", "first-messages"] as const;
+
+/** The links of the seed's figure 1. */
+export const FIGURE_LINKS = ["canada-uk", "illinois-california"] as const;
+
+/** The seed's bulk transfer, in bytes. */
+export const TRANSFER = 100_000;
+
+/** Constant rate at the seed's 1448 bytes every 500 ms, and at the 28 kbit/s of its poster. */
+export const CONSTANT_RATES = ["constant-rate", "constant-rate:28"] as const;
+
+/** How much of everything. */
+const SIZES = {
+  quick: { runs: 3, connections: 80, transfers: 3, most: 3 },
+  full: { runs: 6, connections: 150, transfers: 15, most: 5 },
+} as const;
+
+/** Plans the jobs of an evaluation. */
+export function planJobs(plan: EvaluationPlan): PlannedJobs {
+  const { models, quick, seed } = plan;
+  const size = SIZES[quick ? "quick" : "full"];
+  const jobs: Job[] = [];
+  const add = (job: Job): number => jobs.push(job) - 1;
+  const filesOf = (list: readonly LabelledCaptures[], label: string): Traffic | undefined => {
+    const files = list.find((one) => one.label === label)?.captures.map(String) ?? [];
+    return files.length === 0 ? undefined : { files };
+  };
+  const simulated = (model: string, runs: number = size.runs): Traffic => ({
+    model,
+    link: "lab",
+    runs,
+    connections: size.connections,
+    sessions: 1,
+    seed: `evaluate ${seed}`,
+  });
+  const coverOf = (model: string): Traffic => filesOf(plan.recorded, model) ?? simulated(model);
+  const cover: Named[] = models.map(({ claims, model }) => ({
+    name: model,
+    claims,
+    traffic: coverOf(model),
+  }));
+  const seedAttacks = add({
+    kind: "seed-attacks",
+    name: "the seed's attacks",
+    args: {
+      real: plan.real.map(({ label }) => ({ name: label, traffic: filesOf(plan.real, label)! })),
+      cover,
+      seed,
+    },
+  });
+  const transfers = [...models.map(({ model }) => model), CONSTANT_RATES[1]].flatMap((model) =>
+    FIGURE_LINKS.flatMap((link) =>
+      (["client", "server"] as const).map((from) => ({
+        cell: { model, link, from },
+        job: add({
+          kind: "transfer",
+          name: `transfer under ${model} over ${link} from the ${from}`,
+          args: {
+            model,
+            link,
+            from,
+            bytes: TRANSFER,
+            times: size.transfers,
+            seed: `evaluate ${seed}`,
+          },
+        }),
+      }))
+    )
+  );
+  const toldApart: { cell: ToldApartCell; job: number }[] = [];
+  const tell = (
+    cell: ToldApartCell,
+    real: Traffic,
+    other: Traffic,
+  ) =>
+    toldApart.push({
+      cell,
+      job: add({
+        kind: "told-apart",
+        name: `${cell.attack} on ${cell.model ?? `real ${cell.protocol}`}${
+          cell.handshake === "included" ? ", with the handshake" : ""
+        }`,
+        args: {
+          attack: cell.attack,
+          protocol: cell.protocol,
+          real,
+          other,
+          handshake: cell.handshake,
+          seed,
+          most: size.most,
+        },
+      }),
+    });
+  const repeats: { model: string; job: number }[] = [];
+  const fidelity: { model: string; protocol: string; job: number }[] = [];
+  const handshakes = (attack: string) =>
+    quick && attack !== "gradient-boosting"
+      ? ["excluded"] as const
+      : ["excluded", "included"] as const;
+  for (const { claims: protocol, name: model, traffic } of cover) {
+    const real = filesOf(plan.real, protocol!);
+    if (real === undefined) continue;
+    for (const attack of ATTACKS) {
+      for (const handshake of handshakes(attack)) {
+        const simulated = !("files" in traffic);
+        tell({ model, protocol: protocol!, attack, handshake, simulated }, real, traffic);
+      }
+    }
+    const learned = filesOf(plan.learned, protocol!);
+    if (learned !== undefined && !model.startsWith("constant-rate")) {
+      const args = { protocol: protocol!, learned, real, cover: traffic };
+      repeats.push({ model, job: add({ kind: "repeats", name: `repeats in ${model}`, args }) });
+    }
+    fidelity.push({
+      model,
+      protocol: protocol!,
+      job: add({
+        kind: "fidelity",
+        name: `fidelity of ${model}`,
+        args: { real, cover: traffic },
+      }),
+    });
+  }
+  for (const { label: protocol } of plan.real) {
+    const real = filesOf(plan.real, protocol)!;
+    const learned = filesOf(plan.learned, protocol);
+    if (learned === undefined || learned === real) continue;
+    for (const attack of ATTACKS) {
+      for (const handshake of handshakes(attack)) {
+        tell({ model: undefined, protocol, attack, handshake, simulated: false }, real, learned);
+      }
+    }
+  }
+  return { jobs, seedAttacks, transfers, toldApart, repeats, fidelity };
+}

@@ -1,0 +1,193 @@
+import type { TopLevelSpec } from "vega-lite";
+import { draw, seriesStyle } from "./charts.ts";
+import { escapeHtml } from "./format.ts";
+import type { EvaluationFigure } from "./evaluation_result.ts";
+
+/** A kind of figure. */
+type Figure<Kind extends EvaluationFigure["kind"]> = Extract<EvaluationFigure, { kind: Kind }>;
+
+/** Colour and dashes of each line of a figure: real traffic as such, the others as cover. */
+export function lineStyles(
+  series: Figure<"lines">["series"],
+): { readonly color: string; readonly dash: number[] }[] {
+  let others = 0;
+  return series.map(({ real }) => seriesStyle(real ? 0 : ++others));
+}
+
+/** Draws a figure as an SVG element with a text alternative. */
+export function drawFigure(figure: EvaluationFigure): Promise<string> {
+  if (figure.kind === "lines") return drawLines(figure);
+  return figure.kind === "bars" ? drawBars(figure) : drawIntervals(figure);
+}
+
+function drawLines(figure: Figure<"lines">): Promise<string> {
+  const { log, marked, range, series, size } = figure;
+  const styles = lineStyles(series);
+  const small = size === "small";
+  const shown = series.map(({ points }) =>
+    points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y))
+  );
+  const xs = shown.flatMap((points) => points.map(([x]) => x));
+  const positive = xs.filter((x) => x > 0);
+  const low = log ? Math.max(Math.min(...positive), Math.max(...positive) / 1e6) : Math.min(...xs);
+  const high = Math.max(...xs);
+  const domain: [number, number] = low < high
+    ? [low, high]
+    : log
+    ? [low / 2, low * 2]
+    : [low - 1, low + 1];
+  const x = {
+    field: "x",
+    type: "quantitative" as const,
+    scale: { type: log ? "log" as const : "linear" as const, domain, nice: false, zero: false },
+    axis: {
+      title: small ? null : figure.x,
+      labelExpr: "format(datum.value, '~s')",
+      grid: false,
+      tickCount: small ? 3 : 6,
+      labelFlush: true,
+      labelOverlap: true,
+    },
+  };
+  const y = {
+    field: "y",
+    type: "quantitative" as const,
+    scale: range === undefined ? { zero: false } : { domain: [...range] },
+    axis: { title: small ? null : figure.y, tickCount: small ? 3 : 5 },
+  };
+  const layer: unknown[] = series.map(({ steps }, i) => ({
+    data: { values: shown[i]!.map(([x, y]) => ({ x: Math.max(domain[0], x), y })) },
+    mark: {
+      type: "line",
+      color: styles[i]!.color,
+      strokeWidth: 2,
+      strokeDash: styles[i]!.dash,
+      ...(steps ? { interpolate: "step-after" } : {}),
+    },
+    encoding: { x, y },
+  }));
+  if (marked !== undefined) {
+    layer.push({
+      data: { values: [{ x: marked.at, word: marked.word }] },
+      mark: { type: "rule", color: "var(--soft)", strokeDash: [3, 3] },
+      encoding: { x },
+    });
+  }
+  const spec = {
+    width: small ? 165 : 520,
+    height: small ? 105 : 220,
+    ...(small
+      ? {
+        autosize: { type: "none" },
+        padding: { left: 42, right: 12, top: 8, bottom: 22 },
+      }
+      : {}),
+    layer,
+  };
+  const names = series.map(({ name }) => name).join(", ");
+  return draw(
+    spec as unknown as TopLevelSpec,
+    escapeHtml(`${figure.title}: ${figure.y} over ${figure.x}, for ${names}.`),
+  );
+}
+
+function drawBars({ bars, log, title, x }: Figure<"bars">): Promise<string> {
+  const groups = [...new Set(bars.map(({ group }) => group))];
+  const values = bars.filter(({ value }) => Number.isFinite(value) && value > 0);
+  const least = Math.min(...values.map(({ value }) => value));
+  const scale = log
+    ? { type: "log", domainMin: least / 2, nice: false }
+    : { type: "linear", zero: true };
+  const spec = {
+    width: 330,
+    height: { step: 15 },
+    data: { values: values.map((bar) => ({ ...bar, base: log ? least / 2 : 0 })) },
+    encoding: {
+      y: {
+        field: "name",
+        type: "nominal",
+        sort: null,
+        axis: { title: null, labelColor: "var(--ink)", ticks: false, domain: false },
+      },
+      yOffset: { field: "group", type: "nominal", sort: groups },
+    },
+    layer: [
+      {
+        mark: { type: "bar", stroke: null },
+        encoding: {
+          x: {
+            field: "base",
+            type: "quantitative",
+            scale,
+            axis: { title: x, labelExpr: "format(datum.value, '~s')", tickCount: 5 },
+          },
+          x2: { field: "value" },
+          color: {
+            field: "group",
+            type: "nominal",
+            scale: {
+              domain: groups,
+              range: groups.map((_, i) => seriesStyle(i + 1).color),
+            },
+            legend: null,
+          },
+        },
+      },
+      {
+        mark: { type: "text", align: "left", dx: 3, fontSize: 10, color: "var(--ink)" },
+        encoding: {
+          x: { field: "value", type: "quantitative" },
+          text: { field: "value", type: "quantitative", format: ".3~r" },
+        },
+      },
+    ],
+  };
+  const words = values.map(({ group, name, value }) =>
+    `${name} ${group} ${Number(value.toPrecision(3))}`
+  );
+  return draw(
+    spec as unknown as TopLevelSpec,
+    escapeHtml(`${title}, ${x}: ${words.join("; ")}.`),
+  );
+}
+
+function drawIntervals({ range, rows, title, x }: Figure<"intervals">): Promise<string> {
+  const y = {
+    field: "name",
+    type: "nominal",
+    sort: null,
+    axis: { title: null, labelColor: "var(--ink)", ticks: false, domain: false },
+  };
+  const along = (field: string) => ({
+    field,
+    type: "quantitative",
+    scale: { domain: [...range], clamp: true },
+    axis: { title: x, tickCount: 6, format: ".1f" },
+  });
+  const spec = {
+    width: 330,
+    height: { step: 18 },
+    data: { values: rows },
+    layer: [
+      {
+        mark: { type: "rule", strokeWidth: 2.5, color: "var(--cover)" },
+        encoding: { y, x: along("low"), x2: { field: "high" } },
+      },
+      {
+        mark: { type: "point", filled: true, size: 60, opacity: 1, color: "var(--cover)" },
+        encoding: { y, x: along("value") },
+      },
+      {
+        transform: [{ filter: "isValid(datum.floor)" }],
+        mark: { type: "point", size: 60, strokeWidth: 2, opacity: 1, color: "var(--real)" },
+        encoding: { y, x: along("floor") },
+      },
+    ],
+  };
+  const words = rows.map(({ floor, high, low, name, value }) =>
+    `${name} ${value.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})${
+      floor === undefined ? "" : `, floor ${floor.toFixed(2)}`
+    }`
+  );
+  return draw(spec as unknown as TopLevelSpec, escapeHtml(`${title}. ${words.join("; ")}.`));
+}
