@@ -26,14 +26,18 @@ export function parseCounts(text: string): CaptureCounts {
   };
 }
 
-/** tcpdump at the client's end of the link. */
+/** tcpdump at one end of the link. */
 export class Tcpdump {
   private constructor(readonly path: string, readonly program: Running) {}
 
-  /** Starts to record TCP packets into `path`; returns when tcpdump listens. */
-  static async start(network: LabNetwork, path: string): Promise<Tcpdump> {
+  /** Starts to record TCP packets at `end` into `path`; returns when tcpdump listens. */
+  static async start(
+    network: LabNetwork,
+    path: string,
+    end: "client" | "server" = "client",
+  ): Promise<Tcpdump> {
     // The buffer holds as many packets as snap lengths fit in it: one that no packet needs costs packets.
-    const program = network.start("client", [
+    const program = network.start(end, [
       ...["tcpdump", "-i", LINK_DEVICE, "-Z", "root", "-s", "9216", "-U", "-n", "-B", "32768"],
       // Otherwise packets wait in the kernel for a second, and those of the last one are lost.
       "--immediate-mode",

@@ -1,0 +1,284 @@
+import { type Connection, type Side, SIDES } from "../../capture/mod.ts";
+import type { End } from "../../models/mod.ts";
+import type { PlannedConnection, PlannedMessage } from "./wire_plan.ts";
+
+/** A piece of a side's stream that the plan has as one record. */
+interface Piece {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** What a recording holds of one connection after the carrier's own handshake. */
+export interface RecordedConnection {
+  readonly connection: Connection;
+  /** By side: the records in the order of the stream. */
+  readonly pieces: readonly [Piece[], Piece[]];
+  /** By side: packets that the carrier's program sent of its own accord among them. */
+  readonly own: readonly [number, number];
+  /** By side: where the plan's bytes begin. */
+  readonly begin: readonly [number, number];
+}
+
+const sideOf = (end: End): Side => end === "client" ? 0 : 1;
+
+/** When bytes of one side's stream were seen. */
+class Seen {
+  readonly #ends: number[] = [];
+  readonly #first: number[] = [];
+  readonly #complete: number[] = [];
+
+  constructor({ segments }: Connection, side: Side) {
+    const rows: number[] = [];
+    for (let row = 0; row < segments.length; row++) {
+      if (segments.side[row] === side && segments.size[row]! > 0) rows.push(row);
+    }
+    rows.sort((a, b) => segments.offset[a]! - segments.offset[b]!);
+    let complete = 0;
+    for (const row of rows) {
+      complete = Math.max(complete, segments.time[row]!);
+      this.#ends.push(segments.offset[row]! + segments.size[row]!);
+      this.#first.push(segments.time[row]!);
+      this.#complete.push(complete);
+    }
+  }
+
+  /** Ends of segments. */
+  get ends(): readonly number[] {
+    return this.#ends;
+  }
+
+  #row(offset: number): number {
+    let [low, high] = [0, this.#ends.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#ends[middle]! > offset) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** When the byte at `offset` was first seen. */
+  at(offset: number): number {
+    return this.#first[this.#row(offset)] ?? NaN;
+  }
+
+  /** When all bytes before `offset` had been seen; 0 for none. */
+  complete(offset: number): number {
+    return offset === 0 ? 0 : this.#complete[this.#row(offset - 1)] ?? NaN;
+  }
+
+  /** Bytes seen in all. */
+  get total(): number {
+    return this.#ends.at(-1) ?? 0;
+  }
+}
+
+/** Size of the alert that goes before a FIN, in TLS. */
+const ALERT = 24;
+/** A window adjustment of OpenSSH's. */
+const ADJUST = 36;
+/** What OpenSSH's client says between NEWKEYS and the first byte of ours: the eight messages of docs/carriers.md. */
+const SSH_OPENING = 44 + 60 + 140 + 308 + 112 + 52 + 44 + 92;
+
+/** The records of a TLS connection after its handshake, without the alerts at the end. */
+function tlsPieces(connection: Connection, side: Side): Piece[] {
+  const { handshake: { bytes }, records } = connection;
+  const pieces: Piece[] = [];
+  for (let row = 0; row < records.length; row++) {
+    if (records.side[row] !== side || records.offset[row]! < bytes[side]) continue;
+    pieces.push({ offset: records.offset[row]!, size: records.size[row]! });
+  }
+  pieces.sort((a, b) => a.offset - b.offset);
+  if (pieces.at(-1)?.size === ALERT) pieces.pop();
+  return pieces;
+}
+
+/** A TLS connection as recorded. */
+export function readTls(connection: Connection): RecordedConnection {
+  const pieces: [Piece[], Piece[]] = [tlsPieces(connection, 0), tlsPieces(connection, 1)];
+  return { connection, pieces, own: [0, 0], begin: connection.handshake.bytes };
+}
+
+/**
+ * Messages of SSH are told apart by the ends of segments: those planned are looked for in the stream one after the
+ * other; a segment end 36 bytes on where the plan has another size is a window adjustment of the program's own. Sizes
+ * are negative where a message does not end where it should.
+ */
+export function readSsh(connection: Connection, plan: PlannedConnection): RecordedConnection {
+  const seen = SIDES.map((side) => new Seen(connection, side));
+  const { bytes } = connection.handshake;
+  const client = bytes[0] + SSH_OPENING;
+  // The server's opening is what it said before the client's first planned packet.
+  const starts = seen[0]!.at(client);
+  let server = bytes[1];
+  for (const end of seen[1]!.ends) {
+    if (seen[1]!.at(end - 1) < starts) server = end;
+  }
+  const begin: [number, number] = [client, server];
+  const own: [number, number] = [0, 0];
+  const pieces = SIDES.map((side) => {
+    const ends = new Set(seen[side]!.ends);
+    const found: Piece[] = [];
+    let at = begin[side];
+    for (const { end, records } of plan.messages) {
+      if (sideOf(end) !== side) continue;
+      // The bounds of packets within a message are not seen, but its own are, for the other end has to answer.
+      const total = records.reduce((sum, size) => sum + size, 0);
+      while (total !== ADJUST && !ends.has(at + total) && ends.has(at + ADJUST)) {
+        own[side]++;
+        at += ADJUST;
+      }
+      const whole = ends.has(at + total);
+      for (const size of records) {
+        if (at + size > seen[side]!.total) return found;
+        found.push({ offset: at, size: whole ? size : -size });
+        at += size;
+      }
+    }
+    for (; at + ADJUST <= seen[side]!.total && ends.has(at + ADJUST); at += ADJUST) own[side]++;
+    if (at < seen[side]!.total) found.push({ offset: at, size: seen[side]!.total - at });
+    return found;
+  }) as [Piece[], Piece[]];
+  return { connection, pieces, own, begin };
+}
+
+/** How one connection compares with its plan. */
+export interface Compared {
+  /** By side: records planned, and those of them that the wire has at their place. */
+  readonly planned: readonly [number, number];
+  readonly exact: readonly [number, number];
+  /** Bytes after the planned records, both sides. */
+  readonly surplus: number;
+  /** Messages that were sent before what they wait for had come. */
+  readonly early: number;
+  /** Whether the planned end closed it. */
+  readonly closedBy: boolean;
+  /** Whether it closed as planned. */
+  readonly closedHow: boolean;
+  /** By side: how late messages began, and closings, in milliseconds. */
+  readonly late: readonly [number[], number[]];
+  /** Messages whose first byte waited for bytes before it that TCP had not sent. */
+  readonly queued: number;
+  /** Packets of the carrier's own among those planned. */
+  readonly own: readonly [number, number];
+  /** In words: the first thing that is not as planned. */
+  readonly deviation?: string;
+}
+
+/** Later than this, what follows counts from what was done and not from what was planned: the engine's rule. */
+const FORGIVEN = 20;
+
+/**
+ * How late one end's messages were by the recording at that end: its first byte against the trigger as that
+ * recording has it (its own message before, and the last byte that had to come) plus the planned time.
+ */
+function latenessAt(
+  end: End,
+  { begin, connection, pieces }: RecordedConnection,
+  plan: PlannedConnection,
+): { late: number[]; early: number; queued: number; first?: string } {
+  const [own, peer] = end === "client" ? [0, 1] as const : [1, 0] as const;
+  const sent = new Seen(connection, own);
+  const heard = new Seen(connection, peer);
+  // An end begins when the carrier's handshake is over: the client's last word in TLS, the server's in SSH.
+  const ssh = connection.handshake.carrier === "ssh";
+  let before = ssh
+    ? (end === "client" ? heard.complete(begin[1]) : 0)
+    : (end === "client" ? sent : heard).complete(connection.handshake.bytes[0]);
+  const late: number[] = [];
+  let early = 0;
+  let queued = 0;
+  let first: string | undefined;
+  let record = 0;
+  // Bytes of the peer's plan by its records, so that packets of the carrier's own do not count.
+  const bounds = [0];
+  for (const { size } of pieces[peer]) bounds.push(bounds.at(-1)! + Math.abs(size));
+  const arrival = (after: number) => {
+    const index = bounds.indexOf(after);
+    if (index <= 0) return 0;
+    const { offset, size } = pieces[peer][index - 1]!;
+    return heard.complete(offset + Math.abs(size));
+  };
+  const next = (message: PlannedMessage) => {
+    const mine = pieces[own].slice(record, record + message.records.length);
+    record += message.records.length;
+    if (mine.length < message.records.length) return;
+    const came = arrival(message.after);
+    const due = Math.max(before, came) + message.time;
+    const at = sent.at(mine[0]!.offset);
+    if (at < came) {
+      early++;
+      first ??= `${end}: a message ${(came - at).toFixed(2)} ms before what it waits for`;
+    }
+    const previous = pieces[own][record - message.records.length - 1];
+    const busy = previous !== undefined &&
+      sent.complete(previous.offset + Math.abs(previous.size)) > due;
+    if (busy) queued++;
+    else late.push(at - due);
+    const done = sent.at(mine.at(-1)!.offset);
+    before = done - due < FORGIVEN ? due : done;
+  };
+  for (const message of plan.messages) if (message.end === end) next(message);
+  if (plan.close.by === end && connection.end.time !== undefined) {
+    const due = Math.max(before, heard.complete(heard.total)) + plan.close.time;
+    const flushed = sent.complete(sent.total) > due;
+    if (!flushed) late.push(connection.end.time - due);
+  }
+  return { late, early, queued, ...(first === undefined ? {} : { first }) };
+}
+
+/** Compares the recordings of one connection at both ends with its plan. */
+export function compare(
+  client: RecordedConnection,
+  server: RecordedConnection,
+  plan: PlannedConnection,
+): Compared {
+  const planned: [number, number] = [0, 0];
+  const exact: [number, number] = [0, 0];
+  let surplus = 0;
+  let deviation: string | undefined;
+  for (const [end, side] of [["client", 0], ["server", 1]] as const) {
+    const sizes = plan.messages.filter((message) => message.end === end)
+      .flatMap(({ records }) => [...records]);
+    planned[side] = sizes.length;
+    // At the sender's own end: what it put on the wire.
+    const seen = (side === 0 ? client : server).pieces[side];
+    for (const [i, size] of sizes.entries()) {
+      if (seen[i]?.size === size) exact[side]++;
+      else {
+        deviation ??= `${end}: record ${i} of ${sizes.length} has ${
+          seen[i]?.size ?? "no"
+        } bytes, not ${size}`;
+      }
+    }
+    for (const { size } of seen.slice(sizes.length)) {
+      surplus += Math.abs(size);
+      deviation ??= `${end}: ${size} bytes more than planned`;
+    }
+  }
+  const at = {
+    client: latenessAt("client", client, plan),
+    server: latenessAt("server", server, plan),
+  };
+  deviation ??= at.client.first ?? at.server.first;
+  const { by, how } = (plan.close.by === "client" ? client : server).connection.end;
+  const closedBy = by === sideOf(plan.close.by);
+  const closedHow = how === plan.close.how;
+  if (!closedBy || !closedHow) {
+    deviation ??= `closed by ${
+      by === 0 ? "client" : by === 1 ? "server" : "nobody"
+    }, ${how}, not by ${plan.close.by}, ${plan.close.how}`;
+  }
+  return {
+    planned,
+    exact,
+    surplus,
+    early: at.client.early + at.server.early,
+    queued: at.client.queued + at.server.queued,
+    closedBy,
+    closedHow,
+    late: [at.client.late, at.server.late],
+    own: [client.own[0], server.own[1]],
+    ...(deviation === undefined ? {} : { deviation }),
+  };
+}

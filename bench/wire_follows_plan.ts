@@ -1,0 +1,400 @@
+/**
+ * Whether the wire does what the plan says, by what tcpdump sees at both ends of the laboratory's link and not by
+ * our own log: sizes and order of records, who closes and how, and how late each message was after what triggers
+ * it. The plan is drawn anew from the model and the seeds. Also what nDPI and tshark take the connections for.
+ *
+ * `deno task lab:wire [NAME...] [--seconds 60] [--json]` (root; tcpdump, ip, ss, tshark, ndpiReader; Postfix for
+ * `smtp`, OpenSSH for `ssh`). Names: see `--help`.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { Table } from "../base/table.ts";
+import { UsageError } from "../base/mod.ts";
+import { type Connection, readConnections } from "../capture/mod.ts";
+import { Command } from "../cli/command_line.ts";
+import { note, print, printJson } from "../cli/output.ts";
+import { runCommand } from "../cli/run.ts";
+import { temporaryPrefix } from "../lab/leftovers.ts";
+import { LAB_LINK } from "../lab/link_profile.ts";
+import { demand } from "../lab/needs.ts";
+import { CLIENT_ADDRESS, denoCache, LabNetwork, SERVER_ADDRESS } from "../lab/network.ts";
+import { ProgramFailed, run, type Running, sleep } from "../lab/process.ts";
+import { Tcpdump } from "../lab/tcpdump.ts";
+import { type End, loadModel } from "../models/mod.ts";
+import type { LatenessSummary, SizeGrid } from "../playback/mod.ts";
+import { SSH_GRID, TLS_GRID } from "../transports/carriers/mod.ts";
+import { compare, type Compared, readSsh, readTls } from "./support/wire_compare.ts";
+import type { WireTask } from "./support/wire_end.ts";
+import { plannedConnections } from "./support/wire_plan.ts";
+import { load } from "./support/processor.ts";
+
+interface Case {
+  readonly name: string;
+  readonly model: string;
+  readonly carrier: "tls" | "smtp" | "ssh";
+  readonly master: End;
+  readonly busy: boolean;
+}
+
+const PORTS = { tls: 443, smtp: 587, ssh: 22 };
+const CLAIMS = {
+  tls: { tshark: /^TLS/, ndpi: /^TLS/ },
+  smtp: { tshark: /^SMTP/, ndpi: /^SMTP/ },
+  ssh: { tshark: /^SSH/, ndpi: /^SSH/ },
+};
+const FAR = 9000;
+const DOOR = 1080;
+
+const CASES: readonly Case[] = ([["https", "tls"], ["smtp", "smtp"], ["ssh", "ssh"]] as const)
+  .flatMap(([model, carrier]) =>
+    (["client", "server"] as const).flatMap((master) =>
+      [false, true].map((busy) => ({
+        name: `${carrier}-${master}-${busy ? "busy" : "idle"}`,
+        model,
+        carrier,
+        master,
+        busy,
+      }))
+    )
+  );
+
+interface Summary {
+  readonly median: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly min: number;
+}
+
+interface Found {
+  readonly name: string;
+  readonly recorded: number;
+  readonly compared: number;
+  readonly unfinished: number;
+  readonly records: { readonly planned: number; readonly exact: number };
+  readonly surplus: number;
+  readonly early: number;
+  readonly closedBy: number;
+  readonly closedHow: number;
+  readonly queued: number;
+  readonly own: readonly [number, number];
+  readonly openings: { readonly compared: number; readonly late: Summary };
+  readonly late: { readonly client: Summary; readonly server: Summary };
+  readonly stated: { readonly client: LatenessSummary; readonly server: LatenessSummary };
+  readonly dropped: number;
+  readonly named: { readonly tshark: number; readonly spoke: number; readonly ndpi: number };
+  readonly deviations: readonly string[];
+  readonly load: string;
+}
+
+function summary(values: readonly number[]): Summary {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
+  return { median: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? 0, min: sorted[0] ?? 0 };
+}
+
+const hex = (text: string) => createHash("sha256").update(text).digest("hex");
+const bytes = (text: string) => new Uint8Array(text.match(/../g)!.map((two) => parseInt(two, 16)));
+
+function program(task: WireTask): string[] {
+  return [
+    Deno.execPath(),
+    ...["run", "--quiet", "--no-prompt", "--no-check", "--allow-net", "--allow-read"],
+    ...["--allow-write", "--allow-env", "--allow-sys", "--allow-run"],
+    fileURLToPath(new URL("./support/wire_end.ts", import.meta.url)),
+    JSON.stringify(task),
+  ];
+}
+
+async function connectionsIn(file: string): Promise<Connection[]> {
+  const found: Connection[] = [];
+  await readConnections(file, { onConnection: (connection) => found.push(connection) });
+  return found.sort((a, b) => a.startTime - b.startTime);
+}
+
+/** How many connections of a recording each program takes for what they claim to be. */
+async function named(file: string, carrier: Case["carrier"]) {
+  const claim = CLAIMS[carrier];
+  const text = await run(
+    ["tshark", "-r", file, "-Y", "tcp.len > 0", "-T", "fields"]
+      .concat(["-e", "tcp.stream", "-e", "_ws.col.Protocol"]),
+    120_000,
+    { env: { HOME: "/nonexistent" } },
+  );
+  const streams = new Map<string, boolean>();
+  for (const line of text.split("\n")) {
+    const [stream = "", protocol = ""] = line.split("\t");
+    if (stream !== "") {
+      streams.set(stream, (streams.get(stream) ?? false) || claim.tshark.test(protocol));
+    }
+  }
+  const said = await run(["ndpiReader", "-i", file], 120_000);
+  let ndpi = 0;
+  for (const [, protocol, flows] of said.matchAll(/^\s+(\S+)\s+packets:.*flows:\s*(\d+)/gm)) {
+    if (claim.ndpi.test(protocol!)) ndpi += Number(flows);
+  }
+  return { tshark: [...streams.values()].filter((is) => is).length, spoke: streams.size, ndpi };
+}
+
+/** Asks a process for what it has counted. */
+async function statsOf(process: Running): Promise<{ lateness: LatenessSummary }> {
+  const before = process.output.length;
+  await process.write("\n");
+  for (let tries = 0; tries < 200; tries++) {
+    await sleep(50);
+    const said = process.output.slice(before).trim().split("\n").at(-1)!;
+    if (said.startsWith("{") && process.output.endsWith("\n")) return JSON.parse(said);
+  }
+  throw new ProgramFailed("an end of a tunnel", process.errors);
+}
+
+async function play(
+  { busy, carrier, master, model, name }: Case,
+  seconds: number,
+  seed: string,
+  keep: string | undefined,
+): Promise<Found> {
+  const folder = await Deno.makeTempDir({ prefix: temporaryPrefix() });
+  const network = await LabNetwork.up({ link: { ...LAB_LINK, queueKB: 4096 }, kind: "tun" });
+  const running: Running[] = [];
+  const env = { HOME: folder, NO_COLOR: "1", ...denoCache() };
+  const start = async (end: End, argv: string[], said: RegExp) => {
+    const process = network.start(end, argv, { env });
+    running.push(process);
+    await process.said(said, 60_000);
+    return process;
+  };
+  const seeds = { client: hex(`${seed} ${name} client`), server: hex(`${seed} ${name} server`) };
+  try {
+    const files = { client: `${folder}/client.pcap`, server: `${folder}/server.pcap` };
+    let genuine: Pick<Extract<WireTask, { is: "server" }>, "decoy" | "certificate"> = {};
+    if (carrier === "smtp") {
+      const postfix = await start("server", [
+        ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-check", "-A"],
+        fileURLToPath(new URL("./support/wire_postfix.ts", import.meta.url)),
+        ...[folder, `${CLIENT_ADDRESS}/32`],
+      ], /\d+\n/);
+      genuine = {
+        decoy: Number(postfix.output.trim()),
+        certificate: { cert: `${folder}/mail.pem`, key: `${folder}/mail.key` },
+      };
+    }
+    const server = await start(
+      "server",
+      program({
+        is: "server",
+        host: SERVER_ADDRESS,
+        port: PORTS[carrier],
+        model,
+        carrier,
+        state: `${folder}/state`,
+        seed: seeds.server,
+        ...genuine,
+      }),
+      /"line".*\n/,
+    );
+    const dumps = [
+      await Tcpdump.start(network, files.client, "client"),
+      await Tcpdump.start(network, files.server, "server"),
+    ];
+    await start("server", program({ is: "far", port: FAR }), /ready.*\n/);
+    const { line } = JSON.parse(server.output.trim().split("\n").at(-1)!) as { line: string };
+    const client = await start(
+      "client",
+      program({
+        is: "client",
+        line,
+        model,
+        master,
+        seed: seeds.client,
+        door: DOOR,
+        far: FAR,
+      }),
+      /ready.*\n/,
+    );
+    if (busy) await start("client", program({ is: "user", port: DOOR }), /ready.*\n/);
+    await sleep(1000 * seconds);
+    const stated = {
+      client: (await statsOf(client)).lateness,
+      server: (await statsOf(server)).lateness,
+    };
+    const machine = await load();
+    let dropped = 0;
+    for (const dump of dumps) dropped += (await dump.stop()).dropped;
+    const [here, there] = [await connectionsIn(files.client), await connectionsIn(files.server)];
+    const grid: SizeGrid = carrier === "ssh" ? SSH_GRID : TLS_GRID;
+    const plans = plannedConnections(
+      await loadModel(model),
+      { master, client: bytes(seeds.client), server: bytes(seeds.server) },
+      grid,
+      here.length,
+    );
+    const all: Compared[] = [];
+    const deviations: string[] = [];
+    const openings: number[] = [];
+    let unfinished = 0;
+    for (const [index, connection] of here.entries()) {
+      const plan = plans[index]!;
+      const far = there.find(({ clientPort, startTime }) =>
+        clientPort === connection.clientPort && Math.abs(startTime - connection.startTime) < 5000
+      );
+      if (index > 0 && plan.opensAfter !== undefined) {
+        openings.push(connection.startTime - here[index - 1]!.startTime - plan.opensAfter);
+      }
+      if (far === undefined || ["cut", "timeout"].includes(connection.end.how)) {
+        unfinished++;
+        continue;
+      }
+      const read = carrier === "ssh" ? (one: Connection) => readSsh(one, plan) : readTls;
+      const compared = compare(read(connection), read(far), plan);
+      all.push(compared);
+      if (compared.deviation !== undefined) {
+        deviations.push(`connection ${plan.session}/${plan.serial}: ${compared.deviation}`);
+      }
+    }
+    const sum = (of: (compared: Compared) => number) =>
+      all.reduce((total, compared) => total + of(compared), 0);
+    if (keep !== undefined) {
+      await Deno.mkdir(keep, { recursive: true });
+      for (const end of ["client", "server"] as const) {
+        await Deno.copyFile(files[end], `${keep}/${name}-${end}.pcap`);
+      }
+    }
+    return {
+      name,
+      recorded: here.length,
+      compared: all.length,
+      unfinished,
+      records: {
+        planned: sum(({ planned: [a, b] }) => a + b),
+        exact: sum(({ exact: [a, b] }) => a + b),
+      },
+      surplus: sum(({ surplus }) => surplus),
+      early: sum(({ early }) => early),
+      closedBy: sum(({ closedBy }) => Number(closedBy)),
+      closedHow: sum(({ closedHow }) => Number(closedHow)),
+      queued: sum(({ queued }) => queued),
+      own: [sum(({ own }) => own[0]), sum(({ own }) => own[1])],
+      openings: { compared: openings.length, late: summary(openings) },
+      late: {
+        client: summary(all.flatMap(({ late }) => late[0])),
+        server: summary(all.flatMap(({ late }) => late[1])),
+      },
+      stated,
+      dropped,
+      named: await named(files.client, carrier),
+      deviations,
+      load: machine,
+    };
+  } finally {
+    for (const process of running.toReversed()) {
+      await process.closeInput();
+      await process.ended(8000);
+    }
+    await network[Symbol.asyncDispose]();
+    await Deno.remove(folder, { recursive: true }).catch(() => {});
+  }
+}
+
+interface Options {
+  readonly seconds: number;
+  readonly seed: string;
+  readonly keep?: string;
+  readonly json?: boolean;
+}
+
+const three = ({ max, median, p99 }: { median: number; p99: number; max: number }) =>
+  [median, p99, max].map((ms) => ms.toFixed(2)).join(" / ");
+
+async function runAll(names: string[], { json, keep, seconds, seed }: Options): Promise<void> {
+  const chosen = names.length === 0 ? CASES : names.map((name) => {
+    const found = CASES.find((one) => one.name === name);
+    if (found === undefined) {
+      throw new UsageError(
+        `no such case: ${name}: choose ${CASES.map(({ name }) => name).join(", ")}`,
+      );
+    }
+    return found;
+  });
+  await demand([], ["tshark", "ndpiReader"]);
+  const results: Found[] = [];
+  for (const one of chosen) {
+    note(`wire: ${one.name}`);
+    results.push(await play(one, one.carrier === "ssh" ? 2 * seconds : seconds, seed, keep));
+    if (json) continue;
+    for (const text of results.at(-1)!.deviations.slice(0, 10)) note(`  ${text}`);
+  }
+  if (json) return printJson(results);
+  const table = (head: string[], row: (found: Found) => string[]) => {
+    const drawn = new Table({
+      head,
+      colAligns: head.map((_, i) => i === 0 ? "left" : "right"),
+      style: { head: [], border: [] },
+    });
+    for (const found of results) drawn.push([found.name, ...row(found)]);
+    print(drawn.toString());
+  };
+  print("What tcpdump saw of connections that ended, against their plans");
+  table(
+    [
+      "",
+      "connections",
+      "records as planned",
+      "bytes more",
+      "too early",
+      "closed by",
+      "closed how",
+      "program's own packets",
+      "tshark",
+      "nDPI",
+    ],
+    ({ closedBy, closedHow, compared, early, named, own, recorded, records, surplus }) => [
+      String(compared),
+      `${records.exact} of ${records.planned}`,
+      String(surplus),
+      String(early),
+      `${closedBy} of ${compared}`,
+      `${closedHow} of ${compared}`,
+      `${own[0]} + ${own[1]}`,
+      `${named.tshark} of ${named.spoke}`,
+      `${named.ndpi} of ${recorded}`,
+    ],
+  );
+  print("How late, ms: median / 99th percentile / most; by tcpdump, and as the engine says");
+  table(
+    ["", "client, tcpdump", "client, engine", "server, tcpdump", "server, engine", "openings"],
+    ({ late, openings, stated }) => [
+      three(late.client),
+      three(stated.client),
+      three(late.server),
+      three(stated.server),
+      openings.compared === 0 ? "-" : three(openings.late),
+    ],
+  );
+  for (const { dropped, load, name, queued, unfinished } of results) {
+    print(
+      `${name}: ${unfinished} connections not over at the end and left out; ${queued} messages behind bytes that ` +
+        `TCP had not sent; ${dropped} packets missed by tcpdump; load ${load}`,
+    );
+  }
+}
+
+function command(): Command {
+  return new Command("deno task lab:wire")
+    .usage("[NAME...] [options]")
+    .description(
+      "Plays models over the laboratory's link with tcpdump at both ends, and compares the recordings with the plans, drawn anew. Root.",
+    )
+    .argument("[name...]", `which: ${CASES.map(({ name }) => name).join(", ")}`)
+    .option("--seconds <n>", "how long each is played (ssh: twice that)", Number, 60)
+    .option("--seed <text>", "seed of the covers", "wire")
+    .option("--keep <folder>", "keep the recordings there")
+    .option("--json", "print the results as JSON")
+    .action(runAll);
+}
+
+if (import.meta.main) {
+  const wire = { summary: "compare", load: () => Promise.resolve({ command }) };
+  Deno.exit(await runCommand("deno task", { wire }, ["wire", ...Deno.args]));
+}
