@@ -39,7 +39,9 @@ function drawLines(figure: Figure<"lines">): Promise<string> {
   const x = {
     field: "x",
     type: "quantitative" as const,
-    scale: { type: log ? "log" as const : "linear" as const, domain, nice: false, zero: false },
+    scale: log
+      ? { type: "log" as const, domain, nice: false }
+      : { type: "linear" as const, domain, nice: false, zero: false },
     axis: {
       title: small ? null : figure.x,
       labelExpr: "format(datum.value, '~s')",
