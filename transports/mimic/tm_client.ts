@@ -9,6 +9,7 @@ import {
   ReliableTunnel,
   type Scheduling,
   SystemClock,
+  type Timer,
   TunnelClosedError,
   type TunnelStream,
   type WireEvent,
@@ -32,8 +33,8 @@ export class WrongSecret extends UserError {
   /** `address` is the server's. */
   constructor(readonly address: string) {
     super(
-      `the server at ${address} does not know this secret: it answered as the web server that it ` +
-        `pretends to be: check secret= in its line`,
+      `the server at ${address} does not know this secret: it answered as it answers strangers: ` +
+        `check secret= in its line`,
     );
   }
 }
@@ -62,6 +63,8 @@ export class Unreachable extends UserError {
 const MOST_UNPROVEN = 8;
 /** Tokens in a row that the server did not know after which it has lost the tunnel. */
 const MOST_REFUSED = 4;
+/** Milliseconds after which somebody is told that the server has not proved itself. */
+const PATIENCE = 15_000;
 /** Milliseconds for which a server's proof shows that it still has the tunnel. */
 const HEARD = 60_000;
 
@@ -135,6 +138,8 @@ export class TmClient {
   /** Since when the server has not been reached, if no connection is open. */
   #outOfReach: number | undefined;
   #helloPending = false;
+  /** Until somebody is told that the server has not proved itself. */
+  #waiting: Timer | undefined;
   #isReady = false;
   #stopped = false;
 
@@ -249,6 +254,7 @@ export class TmClient {
       // Until the server has proved itself the engine opens one connection at a time.
       if (this.#helloPending && this.#onUnproven()) return request.failed(new Error("no proof"));
       this.#helloPending = true;
+      this.#waiting ??= this.#clock.at(this.#clock.now() + PATIENCE, () => this.#onSilence(), true);
       const hello = helloProof(this.#options.secret, digest, session, serial);
       proof = hello;
       key = tunnelKey(this.#options.secret, hello.nonce);
@@ -263,6 +269,7 @@ export class TmClient {
       peerPrefix: ANSWER_LENGTH,
       onPeerPrefix: (seen) => {
         this.#helloPending = false;
+        this.#waitNoMore();
         if (isAnswer(seen, proof.answer)) {
           this.#unproven = 0;
           this.#refused = 0;
@@ -276,6 +283,19 @@ export class TmClient {
         return false;
       },
     });
+  }
+
+  /** A mail server, for one, says nothing to what it takes for half a line, and the connection stays. */
+  #onSilence(): void {
+    this.#options.onNote?.(
+      `${this.#options.server} takes connections and has not proved the secret yet: if that goes on, check ` +
+        `secret= in its line`,
+    );
+  }
+
+  #waitNoMore(): void {
+    if (this.#waiting !== undefined) this.#clock.cancel(this.#waiting);
+    this.#waiting = undefined;
   }
 
   /** The server showed us the decoy. */
@@ -361,6 +381,7 @@ export class TmClient {
 
   #end(reason: Error = new TunnelClosedError("the client stops")): void {
     this.#stopped = true;
+    this.#waitNoMore();
     this.#engine.stop();
     for (const source of this.#plans) source[Symbol.dispose]();
     this.#tunnel.fail(reason);
