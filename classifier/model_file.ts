@@ -9,7 +9,7 @@ import type { ClassifierModel } from "./model.ts";
 export class ModelFileError extends UserError {
   /** `path` is the file. */
   constructor(readonly path: string, reason: string, options?: ErrorOptions) {
-    super(`${path}: ${reason}: make one with deno task train`, options);
+    super(`${path}: ${reason}: make one with the command train`, options);
   }
 }
 

@@ -1,8 +1,8 @@
-import { type Recording, recordToFile } from "../capture/record.ts";
+import { recordToFile } from "../capture/record.ts";
 import { Command, Option } from "./command_line.ts";
 import { byteSize, positiveNumber, wholeNumber } from "./numbers.ts";
 import { note, print, printJson } from "./output.ts";
-import { untilSignal } from "./signals.ts";
+import { untilStopped } from "./signals.ts";
 
 interface Options {
   readonly interface: string;
@@ -39,25 +39,16 @@ export function command(): Command {
 
 async function run(options: Options): Promise<void> {
   const { interface: device, out, rotate, filter, seconds, json, ...rest } = options;
-  const stop = new AbortController();
-  const ended = Promise.withResolvers<void>();
-  untilSignal(ended.promise).then(() => stop.abort());
-  const timer = seconds === undefined ? undefined : setTimeout(() => stop.abort(), seconds * 1000);
-  let recording: Recording;
-  try {
-    recording = await recordToFile(device, out, {
+  const recording = await untilStopped(seconds, ({ signal }) =>
+    recordToFile(device, out, {
       ...rest,
-      signal: stop.signal,
+      signal,
       ...(rotate === undefined ? {} : { rotate }),
       ...(filter === undefined ? {} : { filter }),
       onFile: (path) => {
         if (rotate !== undefined && !json) note(`${path} is complete`);
       },
-    });
-  } finally {
-    clearTimeout(timer);
-    ended.resolve();
-  }
+    }));
   if (json) printJson(recording);
   else {
     const { files, packets, bytes, dropped } = recording;

@@ -7,7 +7,7 @@ import { learnOptions } from "./classifier_options.ts";
 import { Command, InvalidArgumentError } from "./command_line.ts";
 import { positiveNumber, wholeNumber } from "./numbers.ts";
 import { note, print } from "./output.ts";
-import { untilSignal } from "./signals.ts";
+import { untilStopped } from "./signals.ts";
 
 interface Options extends EvaluateOptions {
   readonly interface?: string;
@@ -35,7 +35,7 @@ export function command(): Command {
           "or, without --test, other captures of the same (cross-validation); or other rounds of --rounds DIR.",
       )
       .argument("[capture...]", "captures; with --evaluate LABEL=FILE...")
-      .option("--model <file>", "what deno task train wrote")
+      .option("--model <file>", "what the command train wrote")
       .option(
         "--threshold <share>",
         "a flow whose likeliest application has a smaller share is unknown",
@@ -62,15 +62,35 @@ export function command(): Command {
     .action(run);
 }
 
-async function run(args: string[], options: Options): Promise<void> {
-  if (options.evaluate) return await evaluate(args, options);
+/** What is wrong with the options together, before anything is read. */
+function refuseWrong(args: readonly string[], options: Options): void {
   if (options.model === undefined) {
-    throw new UsageError("give --model FILE, as deno task train wrote it");
+    throw new UsageError("give --model FILE, as the command train wrote it");
+  }
+  const { test, rounds, testRound, curve, explain } = options;
+  if ((test ?? rounds ?? testRound ?? curve ?? explain) !== undefined) {
+    throw new UsageError(
+      "--test, --rounds, --test-round, --curve and --explain go with --evaluate",
+    );
   }
   if ((options.interface !== undefined) === args.length > 0) {
     throw new UsageError("give CAPTURE..., - for standard input, or --interface IF");
   }
-  const model = await readModel(options.model);
+  if (options.live && (args.length !== 1 || args[0] !== "-")) {
+    throw new UsageError("--live goes with - (standard input)");
+  }
+  if (options.interface === undefined && (options.filter ?? options.program) !== undefined) {
+    throw new UsageError("--filter and --program go with --interface");
+  }
+  if (options.interface === undefined && !options.live && options.seconds !== undefined) {
+    throw new UsageError("--seconds goes with --interface or --live");
+  }
+}
+
+async function run(args: string[], options: Options): Promise<void> {
+  if (options.evaluate) return await evaluate(args, options);
+  refuseWrong(args, options);
+  const model = await readModel(options.model!);
   const name = flowNamer(model, options.threshold);
   const onFlow = (flow: FlowRecord) => {
     const named = name(flow);
@@ -80,43 +100,33 @@ async function run(args: string[], options: Options): Promise<void> {
     } else print(`${flowLine(flow)} ${named.application}`);
   };
   const how = flowOptions(model.settings, options.local);
-  if (options.interface === undefined && !options.live) {
+  const { interface: device, filter, program, seconds } = options;
+  if (device === undefined && !options.live) {
     for (const source of args) {
-      await readFlows(source, { onFlow }, {
+      const { capture } = await readFlows(source, { onFlow }, {
         ...how,
         allowTruncated: options.allowTruncated ?? false,
       });
+      const { truncatedAt } = capture;
+      if (truncatedAt !== undefined) note(`${source}: cut short at byte ${truncatedAt}`);
     }
     return;
   }
-  if (options.live && (args.length !== 1 || args[0] !== "-")) {
-    throw new UsageError("--live goes with - (standard input)");
-  }
-  const stop = new AbortController();
-  const ended = Promise.withResolvers<void>();
-  untilSignal(ended.promise).then(() => stop.abort());
-  const timer = options.seconds === undefined
-    ? undefined
-    : setTimeout(() => stop.abort(), options.seconds * 1000);
-  try {
-    const sink = { onFlow };
-    const live = { ...how, signal: stop.signal };
-    if (options.interface === undefined) {
-      const { records, bursts } = await flowsOfStream("-", sink, live);
+  await untilStopped(seconds, async ({ signal }) => {
+    if (device === undefined) {
+      const { records, bursts } = await flowsOfStream("-", { onFlow }, { ...how, signal });
       note(`${records} flows in ${bursts} bursts`);
       return;
     }
-    const { records, bursts, received, dropped } = await flowsLive(options.interface, sink, {
-      ...live,
-      ...(options.filter === undefined ? {} : { filter: options.filter }),
-      ...(options.program === undefined ? {} : { program: options.program }),
+    const { records, bursts, received, dropped } = await flowsLive(device, { onFlow }, {
+      ...how,
+      signal,
+      ...(filter === undefined ? {} : { filter }),
+      ...(program === undefined ? {} : { program }),
     });
     note(
       `${records} flows in ${bursts} bursts; ${received ?? "?"} packets received, ` +
         `${dropped ?? "?"} dropped`,
     );
-  } finally {
-    clearTimeout(timer);
-    ended.resolve();
-  }
+  });
 }

@@ -17,7 +17,7 @@ import { csvHead, csvRow, TableFile } from "../capture/table_file.ts";
 import { Command, Option } from "./command_line.ts";
 import { positiveNumber, wholeNumber } from "./numbers.ts";
 import { note, print, progress } from "./output.ts";
-import { untilSignal } from "./signals.ts";
+import { untilStopped } from "./signals.ts";
 
 interface Options {
   readonly interface?: string;
@@ -135,45 +135,37 @@ type How = FlowOptions & { readonly allowTruncated: boolean };
 
 /** Flows of an interface or of a growing standard input, until it is enough. */
 async function watch(out: Output, how: How, options: Options): Promise<void> {
-  const stop = new AbortController();
-  const ended = Promise.withResolvers<void>();
-  untilSignal(ended.promise).then(() => stop.abort());
-  const timer = options.seconds === undefined
-    ? undefined
-    : setTimeout(() => stop.abort(), options.seconds * 1000);
-  let left = options.bursts ?? Infinity;
-  const sink: FlowSink = {
-    onFlow: (flow) => {
-      if (left > 0) out.add(flow);
-    },
-    onBurst: () => {
-      out.flush();
-      if (--left === 0) stop.abort();
-    },
-  };
-  try {
-    const { filter, program, interface: device } = options;
+  const { seconds, filter, program, interface: device } = options;
+  await untilStopped(seconds, async (stop) => {
+    let left = options.bursts ?? Infinity;
+    const sink: FlowSink = {
+      onFlow: (flow) => {
+        if (left > 0) out.add(flow);
+      },
+      onBurst: () => {
+        out.flush();
+        if (--left === 0) stop.abort();
+      },
+    };
     const { signal } = stop;
-    if (device === undefined) report(await flowsOfStream("-", sink, { ...how, signal }));
-    else {
-      const summary = await flowsLive(device, sink, {
-        ...how,
-        signal,
-        ...(filter === undefined ? {} : { filter }),
-        ...(program === undefined ? {} : { program }),
-      });
-      report(summary);
-      if (summary.dropped !== undefined) {
-        note(
-          `recorder: ${summary.received ?? summary.capture.packets} packets received, ` +
-            `${summary.dropped} dropped`,
-        );
-      }
+    if (device === undefined) {
+      report(await flowsOfStream("-", sink, { ...how, signal }));
+      return;
     }
-  } finally {
-    clearTimeout(timer);
-    ended.resolve();
-  }
+    const summary = await flowsLive(device, sink, {
+      ...how,
+      signal,
+      ...(filter === undefined ? {} : { filter }),
+      ...(program === undefined ? {} : { program }),
+    });
+    report(summary);
+    if (summary.dropped !== undefined) {
+      note(
+        `recorder: ${summary.received ?? summary.capture.packets} packets received, ` +
+          `${summary.dropped} dropped`,
+      );
+    }
+  });
 }
 
 async function readAll(files: readonly string[], out: Output, how: How): Promise<void> {

@@ -124,3 +124,20 @@ Deno.test("wrong usage gets one line and says what to do", async () => {
     assert.equal(result.err.trim().split("\n").length, 1, result.err);
   }
 });
+
+Deno.test("classify: options that do not go together are refused, none is passed over", async () => {
+  const refused = async (args: string[], why: RegExp) => {
+    const { code, out, err } = await task(["classify", ...args]);
+    assert.deepEqual([code, out], [2, ""]);
+    assert.match(err, why);
+  };
+  const model = ["--model", "none.model"];
+  await refused(["c.pcap"], /give --model FILE/);
+  await refused([...model, "c.pcap", "--rounds", "d"], /go with --evaluate/);
+  await refused(
+    [...model, "c.pcap", "--filter", "tcp"],
+    /--filter and --program go with --interface/,
+  );
+  await refused([...model, "c.pcap", "--seconds", "2"], /--seconds goes with/);
+  await refused([...model, "c.pcap", "--interface", "lo"], /give CAPTURE/);
+});
