@@ -1,5 +1,5 @@
 /**
- * The command line of an installed copy: what a user or an operator of tunnels needs.
+ * The command line of an installed copy: what users and operators of tunnels and gateways need.
  *
  * @module
  */
@@ -16,6 +16,14 @@ export const INSTALLED: Commands = {
     summary: "print the lines of a server's users again",
     load: () => import("./bridge_line.ts"),
   },
+  "capture": {
+    summary: "record an interface to files, by tcpdump",
+    load: () => import("./capture.ts"),
+  },
+  "classify": {
+    summary: "name the applications of flows, from captures and live, or say how well",
+    load: () => import("./classify.ts"),
+  },
   "client": {
     summary: "carry connections through a tunnel in cover traffic",
     load: () => import("./client.ts"),
@@ -29,6 +37,14 @@ export const INSTALLED: Commands = {
   "client:ssh": {
     summary: "the same, and may start OpenSSH: the carrier ssh",
     load: () => import("./client.ts"),
+  },
+  "features": {
+    summary: "make the table of flows that a classifier is trained on",
+    load: () => import("./features.ts"),
+  },
+  "flows": {
+    summary: "sort packets into flows within bursts, from captures or live",
+    load: () => import("./flows.ts"),
   },
   "gateway": {
     summary: "make this machine the gateway of the clients behind it (needs root)",
@@ -59,6 +75,10 @@ export const INSTALLED: Commands = {
   "server:ssh": {
     summary: "the same, and may start OpenSSH: the carrier ssh",
     load: () => import("./server.ts"),
+  },
+  "train": {
+    summary: "learn to name the applications of flows",
+    load: () => import("./train.ts"),
   },
 };
 

@@ -11,6 +11,7 @@ const BUNDLES: Readonly<Record<string, string>> = {
   // Started by their URLs, so each is a file of its own beside the main one.
   "blocking_worker.js": "plugins/host/blocking_worker.ts",
   "built_in_worker.js": "plugins/built_in_worker.ts",
+  "forest_worker.js": "plugins/attacks/forest_worker.ts",
   "model_worker.js": "models/model_worker.ts",
   "runner.js": "plugins/host/runner.ts",
 };

@@ -14,6 +14,7 @@ const works = (command: string, ...args: string[]) =>
 const CAN_HIDE = await works("unshare", "-mn", "true") && await works("ip", "-V") &&
   await works("nsenter", "--version");
 const HAS_CURL = await works("curl", "--version");
+const HAS_TCPDUMP = await works("tcpdump", "--version");
 /** No HOME, no DENO_DIR: only where programs are. */
 const BARE = { PATH: `${dirname(Deno.execPath())}:/usr/bin:/bin:/usr/sbin:/sbin`, NO_COLOR: "1" };
 
@@ -27,7 +28,7 @@ class Island implements AsyncDisposable {
   }
 
   static async make(): Promise<Island> {
-    const hide = 'mount -t tmpfs none "$1" && ip link set lo up && echo made && exec sleep 120';
+    const hide = 'mount -t tmpfs none "$1" && ip link set lo up && echo made && exec sleep 300';
     const anchor = new Deno.Command("unshare", {
       args: ["-mn", "sh", "-c", hide, "sh", root],
       stdout: "piped",
@@ -96,8 +97,9 @@ async function run(command: string, ...args: string[]) {
 }
 
 Deno.test({
-  name: "installed: without source, HOME, network and cache: a tunnel, attacks, the sandbox",
-  ignore: !CAN_HIDE || !HAS_CURL,
+  name:
+    "installed: without source, HOME, network and cache: a tunnel, attacks, the sandbox, the classifier",
+  ignore: !CAN_HIDE || !HAS_CURL || !HAS_TCPDUMP,
   fn: async (t) => {
     const folder = await Deno.makeTempDir();
     await run(Deno.execPath(), "task", "--quiet", "build", "--out", `${folder}/build`);
@@ -181,6 +183,34 @@ Deno.test({
             });
             assert.equal(theirs.code, 0, theirs.err);
             assert.equal(JSON.parse(theirs.out).plugin.name, "nearest-centroid");
+          });
+        },
+      );
+      await t.step(
+        "flows are named, by a forest that several workers grew, and recorded",
+        async () => {
+          await withMadeCaptures(async (captures) => {
+            const labelled = [`browsing=${captures}/browsing`, `typing=${captures}/typing`];
+            const apps = `${captures}/apps.model`;
+            const train = await island.run([
+              ...[program, "train", ...labelled, "--out", apps, "--trees", "20", "--workers", "2"],
+            ]);
+            assert.deepEqual([train.code, train.err], [0, ""]);
+            const { name } = [...Deno.readDirSync(`${captures}/browsing`)][0]!;
+            const capture = `${captures}/browsing/${name}`;
+            const named = await island.run([program, "classify", "--model", apps, capture]);
+            assert.match(named.out, /^(\d.* tcp.* browsing\n)+$/, named.err);
+            const flows = await island.run([program, "flows", capture]);
+            assert.equal(flows.out, named.out.replaceAll(" browsing\n", "\n"), flows.err);
+            const table = `${captures}/table.csv`;
+            const features = await island.run([program, "features", ...labelled, "--out", table]);
+            assert.equal(features.code, 0, features.err);
+            assert.match(await Deno.readTextFile(table), /^label,group,burst,/);
+            const recorded = await island.run([
+              ...[program, "capture", "--interface", "lo", "--seconds", "1"],
+              ...["--out", `${captures}/lo.pcap`, "--json"],
+            ]);
+            assert.equal(recorded.code, 0, recorded.err);
           });
         },
       );
