@@ -8,7 +8,8 @@ const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
 
 for (const [kind, name] of [["attack", "nearest-centroid"], ["model", "telephone"]] as const) {
   Deno.test({
-    name: `the guide's ${kind} is written in under 60 lines and passes the conformance kit (needs prlimit)`,
+    name:
+      `the guide's ${kind} is written in under 60 lines and passes the conformance kit (needs prlimit)`,
     ignore: !hasPrlimit,
     fn: async () => {
       const guide = await Deno.readTextFile(
