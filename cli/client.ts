@@ -163,8 +163,10 @@ async function run(words: string[], options: Options): Promise<void> {
     );
   }
   const { model, plans } = await modelOf(name, options.integrity);
+  const asked = untilSignal();
   const running = await startClient({
     line,
+    asked,
     model,
     plans,
     insistOnCarrier: options.carrier !== undefined,
@@ -194,7 +196,8 @@ async function run(words: string[], options: Options): Promise<void> {
     );
     print(`ready: ${text.join(", ")}`);
   }
-  const failed = await untilSignal(running.done).then(() => undefined, (error: unknown) => error);
+  const failed = await Promise.race([asked, running.done])
+    .then(() => undefined, (error: unknown) => error);
   await running.close();
   if (failed !== undefined) throw failed;
   if (options.json) {

@@ -348,6 +348,8 @@ export interface StandaloneClientOptions {
   readonly form?: PlanForm;
   /** Failed attempts at the start before giving up. */
   readonly attempts?: number;
+  /** Resolves when somebody wants it to end, perhaps before it is ready: it then leaves nothing behind. */
+  readonly asked?: Promise<void>;
   /** File for the wire log. */
   readonly wireLog?: string;
   /** Told in words of what goes wrong. */
@@ -428,7 +430,11 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
       doors.push(await listenForward(forward, open, budget));
     }
     client.start();
-    await client.ready;
+    const given = options.asked?.then(() => {
+      throw new UserError("asked to end before the server had proved itself");
+    });
+    await Promise.race([client.ready, ...(given === undefined ? [] : [given])]);
+    given?.catch(() => {});
   } catch (error) {
     await close();
     throw error;
