@@ -69,6 +69,27 @@ Deno.test("imap: the recogniser knows IMAP by both sides, and STARTTLS by the se
   assert.deepEqual([refused.carrier, refused.state], ["imap", "recognised"]);
 });
 
+Deno.test("imap: no room of the core knows of it", async () => {
+  const root = new URL("../../", import.meta.url);
+  const knowing: string[] = [];
+  const look = async (folder: string) => {
+    for await (const { isDirectory, name } of Deno.readDir(new URL(folder, root))) {
+      if (isDirectory) await look(`${folder}${name}/`);
+      else if (name.endsWith(".ts")) {
+        const text = await Deno.readTextFile(new URL(`${folder}${name}`, root));
+        if (/imap|dovecot/i.test(text)) knowing.push(`${folder}${name}`);
+      }
+    }
+  };
+  for (
+    const room of ["base", "capture", "models", "playback", "plugins", "protocols", "transports"]
+  ) {
+    await look(`${room}/`);
+  }
+  // Tables of well-known ports, of which its own are some.
+  assert.deepEqual(knowing.sort(), ["capture/label_by_port.ts", "capture/tls_tickets.ts"]);
+});
+
 Deno.test("imap: no bytes make watching or recognising fail, or hold more than a bound", () => {
   const piece = fc.tuple(
     fc.boolean(),
