@@ -14,6 +14,9 @@ export function lineStyles(
   return series.map(({ real }) => seriesStyle(real ? 0 : ++others));
 }
 
+/** Labels of numbers: thousands as k, what is under 1 as it is. */
+const SHORT = "datum.value < 1 ? format(datum.value, '~g') : format(datum.value, '~s')";
+
 /** Draws a figure as an SVG element with a text alternative. */
 export function drawFigure(figure: EvaluationFigure): Promise<string> {
   if (figure.kind === "lines") return drawLines(figure);
@@ -44,7 +47,7 @@ function drawLines(figure: Figure<"lines">): Promise<string> {
       : { type: "linear" as const, domain, nice: false, zero: false },
     axis: {
       title: small ? null : figure.x,
-      labelExpr: "format(datum.value, '~s')",
+      labelExpr: SHORT,
       grid: false,
       tickCount: small ? 3 : 6,
       labelFlush: true,
@@ -109,7 +112,13 @@ function drawBars({ bars, log, title, x }: Figure<"bars">): Promise<string> {
         field: "name",
         type: "nominal",
         sort: null,
-        axis: { title: null, labelColor: "var(--ink)", ticks: false, domain: false },
+        axis: {
+          title: null,
+          labelColor: "var(--ink)",
+          labelLimit: 260,
+          ticks: false,
+          domain: false,
+        },
       },
       yOffset: { field: "group", type: "nominal", sort: groups },
     },
@@ -121,7 +130,7 @@ function drawBars({ bars, log, title, x }: Figure<"bars">): Promise<string> {
             field: "base",
             type: "quantitative",
             scale,
-            axis: { title: x, labelExpr: "format(datum.value, '~s')", tickCount: 5 },
+            axis: { title: x, labelExpr: SHORT, tickCount: 5, labelOverlap: true },
           },
           x2: { field: "value" },
           color: {
@@ -158,7 +167,13 @@ function drawIntervals({ range, rows, title, x }: Figure<"intervals">): Promise<
     field: "name",
     type: "nominal",
     sort: null,
-    axis: { title: null, labelColor: "var(--ink)", ticks: false, domain: false },
+    axis: {
+      title: null,
+      labelColor: "var(--ink)",
+      labelLimit: 260,
+      ticks: false,
+      domain: false,
+    },
   };
   const along = (field: string) => ({
     field,

@@ -15,6 +15,8 @@ import { STYLE } from "./style.ts";
 const OWN_STYLE = `
 nav ul { columns: 2 16rem; padding-left: 1.1rem; }
 .wide { max-width: 44rem; } .wide svg { min-width: 0; }
+td small, th small { white-space: normal; min-width: 7rem; } thead th { min-width: 4.5rem; }
+td small { margin-left: auto; max-width: 18rem; }
 h3 { scroll-margin-top: 1rem; } td.mark-good { color: var(--good); } td.mark-bad { color: var(--bad); }
 @media (max-width: 40rem) { th, td { padding: .4rem .5rem; } .wide.scroll svg { min-width: 26rem; } }
 `;

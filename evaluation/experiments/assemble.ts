@@ -8,6 +8,7 @@ import type { Range } from "./fidelity.ts";
 import type { JobKind, JobResults } from "./jobs.ts";
 import {
   ATTACKS,
+  COARSE,
   CONSTANT_RATES,
   type EvaluationPlan,
   FIGURE_LINKS,
@@ -347,7 +348,9 @@ function modern(
   const floorOf = (cell: ToldApartCell) => find({ ...cell, model: undefined, simulated: false });
   const models = plan.models.filter(({ model }) => find({ model }) !== undefined);
   const strongest = (model: string) =>
-    cells.filter(({ cell }) => cell.model === model && cell.handshake === "excluded")
+    cells.filter(({ cell }) =>
+      cell.model === model && cell.handshake === "excluded" && cell.clock === 0
+    )
       .sort((a, b) => b.found.auc - a.found.auc)[0]!;
   const facts = models.filter(({ model }) => !model.endsWith("-structural")).map(({ model }) => {
     const { cell, found } = strongest(model);
@@ -380,24 +383,27 @@ function modern(
   };
   const how = (model: string) =>
     cells.find(({ cell }) => cell.model === model)!.cell.simulated ? "simulated" : "recorded";
-  const aucTable = (handshake: "excluded" | "included", title: string) => ({
-    title,
-    head: ["Model", ...ATTACKS],
-    rows: models.filter(({ model }) => find({ model, handshake }) !== undefined).map((
-      { model },
-    ): Cell[] => [
-      { text: model, note: how(model) },
-      ...ATTACKS.map((attack) => aucCell({ model, attack, handshake })),
-    ]),
-  });
+  const aucTable = (handshake: "excluded" | "included", clock: number, title: string) => {
+    const attacks = ATTACKS.filter((attack) => find({ attack, handshake, clock }) !== undefined);
+    return {
+      title,
+      head: ["Model", ...attacks],
+      rows: models.map(({ model }): Cell[] => [
+        { text: model, note: how(model) },
+        ...attacks.map((attack) => aucCell({ model, attack, handshake, clock })),
+      ]),
+    };
+  };
   const baseRates = models.map(({ model }): Cell[] => {
     const { cell, found } = strongest(model);
     return [
       { text: model, note: cell.attack },
       ...found.baseRates.map(({ accused, found, precision, precisionAtBound }): Cell => ({
-        text: small(precision),
-        note: `finds ${percent(found)}, accuses ${small(accused)}${
-          precisionAtBound === undefined ? "" : `; at the bound ${small(precisionAtBound)}`
+        text: precisionAtBound === undefined
+          ? small(precision)
+          : `${small(precisionAtBound)} or more`,
+        note: `finds ${percent(found)}, accuses ${
+          accused === 0 ? "no real one" : `${small(accused)} of real`
         }`,
       })),
       { text: small(found.bound), note: `3/n, n = ${found.n[0]}` },
@@ -420,14 +426,19 @@ function modern(
     ],
     facts,
     tables: [
-      aucTable("excluded", "AUC after the handshake"),
-      aucTable("included", "AUC with the carrier's handshake"),
+      aucTable("excluded", 0, "AUC after the handshake"),
+      aucTable(
+        "excluded",
+        COARSE.clock,
+        `AUC after the handshake, by a clock that reads times to ${COARSE.clock} ms`,
+      ),
+      aucTable("included", 0, "AUC with the carrier's handshake"),
       {
         title: "The strongest attacker's precision at base rates of cover to real",
         head: ["Model", "1:1", "1:100", "1:10,000", "Least provable false-positive rate"],
         rows: baseRates,
         note:
-          "The share of accused connections that are cover, at the threshold of best precision that finds half of the cover or more. Where no real connection was accused, the false-positive rate is between 0 and 3/n: at that bound the precision is what the small line says. No claim below the last column is possible with so few real connections.",
+          "The share of accused connections that are cover, at the threshold of best precision that finds half of the cover or more. Where no real connection was accused, the false-positive rate is still only known to be between 0 and 3/n: at the worse end the precision is what stands here, or more. No claim below the last column is possible with so few real connections.",
       },
       ...(repeated.length === 0 ? [] : [{
         title: "Connections that repeat a learned one verbatim",
@@ -450,7 +461,7 @@ function modern(
       range: [0.4, 1],
       rows: models.flatMap(({ model }) =>
         ATTACKS.flatMap((attack) => {
-          const found = find({ model, attack, handshake: "excluded" });
+          const found = find({ model, attack, handshake: "excluded", clock: 0 });
           if (found === undefined) return [];
           const cell = cells.find(({ found: own }) => own === found)!.cell;
           const floor = floorOf(cell)?.auc;

@@ -23,6 +23,8 @@ export interface ToldApartJob {
   readonly seed: number;
   /** Runs of either that are held out in turn, at most. */
   readonly most: number;
+  /** Milliseconds to which times are read; as they are unless told. */
+  readonly clock?: number;
 }
 
 /** The arguments of each kind of job: plain data. */
@@ -88,7 +90,7 @@ export async function doJob(job: Job): Promise<JobResults[JobKind]> {
 const NONE_UNKNOWN = 1e6;
 
 async function tellApart(
-  { attack, handshake, most, other, protocol, real, seed }: ToldApartJob,
+  { attack, clock, handshake, most, other, protocol, real, seed }: ToldApartJob,
 ): Promise<ToldApart> {
   const read = async (traffic: Traffic): Promise<LabelledSamples> =>
     await samplesOf(traffic, protocol, handshake);
@@ -99,5 +101,6 @@ async function tellApart(
     seed,
     most,
     ...(attack === "knn" ? { parameters: { t: NONE_UNKNOWN } } : {}),
+    ...(clock === undefined ? {} : { parameters: { clock } }),
   });
 }

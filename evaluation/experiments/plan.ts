@@ -41,6 +41,8 @@ export interface ToldApartCell {
   readonly handshake: "excluded" | "included";
   /** Whether the cover is simulated. */
   readonly simulated: boolean;
+  /** Milliseconds to which times are read; 0 for as they are. */
+  readonly clock: number;
 }
 
 /** The jobs of an evaluation and what each is for. */
@@ -65,6 +67,12 @@ export interface PlannedJobs {
 
 /** The attacks of today, the seed's first. */
 export const ATTACKS = ["knn", "random-forest", "gradient-boosting", "first-messages"] as const;
+
+/**
+ * Attacks that are run with a coarse clock as well, and how coarse, in milliseconds: what is left is what sizes and
+ * pauses tell, not what a simulation lacks of a machine's jitter.
+ */
+export const COARSE = { attacks: ["gradient-boosting", "first-messages"], clock: 20 } as const;
 
 /** The links of the seed's figure 1. */
 export const FIGURE_LINKS = ["canada-uk", "illinois-california"] as const;
@@ -145,7 +153,7 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
         kind: "told-apart",
         name: `${cell.attack} on ${cell.model ?? `real ${cell.protocol}`}${
           cell.handshake === "included" ? ", with the handshake" : ""
-        }`,
+        }${cell.clock > 0 ? `, clock of ${cell.clock} ms` : ""}`,
         args: {
           attack: cell.attack,
           protocol: cell.protocol,
@@ -154,6 +162,7 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
           handshake: cell.handshake,
           seed,
           most: size.most,
+          ...(cell.clock > 0 ? { clock: cell.clock } : {}),
         },
       }),
     });
@@ -169,8 +178,17 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
     for (const attack of ATTACKS) {
       for (const handshake of handshakes(attack)) {
         const simulated = !("files" in traffic);
-        tell({ model, protocol: protocol!, attack, handshake, simulated }, real, traffic);
+        tell({ model, protocol: protocol!, attack, handshake, simulated, clock: 0 }, real, traffic);
       }
+    }
+    for (const attack of COARSE.attacks) {
+      const simulated = !("files" in traffic);
+      const { clock } = COARSE;
+      tell(
+        { model, protocol: protocol!, attack, handshake: "excluded", simulated, clock },
+        real,
+        traffic,
+      );
     }
     const learned = filesOf(plan.learned, protocol!);
     if (learned !== undefined && !model.startsWith("constant-rate")) {
@@ -193,8 +211,23 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
     if (learned === undefined || learned === real) continue;
     for (const attack of ATTACKS) {
       for (const handshake of handshakes(attack)) {
-        tell({ model: undefined, protocol, attack, handshake, simulated: false }, real, learned);
+        const cell = { model: undefined, protocol, attack, handshake, simulated: false, clock: 0 };
+        tell(cell, real, learned);
       }
+    }
+    for (const attack of COARSE.attacks) {
+      tell(
+        {
+          model: undefined,
+          protocol,
+          attack,
+          handshake: "excluded",
+          simulated: false,
+          clock: COARSE.clock,
+        },
+        real,
+        learned,
+      );
     }
   }
   return { jobs, seedAttacks, transfers, toldApart, repeats, fidelity };
