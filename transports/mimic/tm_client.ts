@@ -67,6 +67,11 @@ const MOST_REFUSED = 4;
 const PATIENCE = 15_000;
 /** Milliseconds for which a server's proof shows that it still has the tunnel. */
 const HEARD = 60_000;
+/**
+ * Milliseconds without a proof after which connections that end without one mean that the tunnel is lost. Where the
+ * network carries next to nothing they end so for minutes, and the server has the tunnel all the while.
+ */
+const SILENT = 300_000;
 
 /** What a {@linkcode TmClient} needs. */
 export interface TmClientOptions {
@@ -319,7 +324,7 @@ export class TmClient {
   #onUnproven(): boolean {
     this.#unproven++;
     if (this.#resumeKey !== undefined) {
-      if (this.#unproven >= MOST_UNPROVEN && !this.#heard()) {
+      if (this.#unproven >= MOST_UNPROVEN && this.#clock.now() - this.#provenAt >= SILENT) {
         this.#later(() => this.#renew("the server no longer answers: beginning a new tunnel"));
       }
       return false;
