@@ -14,7 +14,11 @@ function execTest(name: string, body: () => Promise<void>): void {
   Deno.test({ name: `${name} (needs prlimit, setsid)`, ignore: !hasPrlimit, fn: body });
 }
 
-const LIMITS = { ...DEFAULT_ATTACK_LIMITS, train: 10_000, classify: 10_000 };
+const LIMITS = {
+  sandbox: { ...DEFAULT_ATTACK_LIMITS.sandbox, load: 60_000 },
+  train: 60_000,
+  classify: 60_000,
+};
 const GREET = `read x; echo '{"serial":1,"name":"shell","reads":"features"}';`;
 const NOTES = `read x; echo '{"serial":2,"notes":{"ok":true}}';`;
 

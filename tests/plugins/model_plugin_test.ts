@@ -23,7 +23,10 @@ const SEED = new Uint8Array(32).fill(7);
 const seeded = (n: number) => new SeededRandom(substream(SEED, n));
 
 /** A model whose default export has `fields` besides what it needs. */
-function start(fields = "", limits = DEFAULT_MODEL_LIMITS): Promise<PluginModel> {
+function start(
+  fields = "",
+  limits = { sandbox: { ...DEFAULT_MODEL_LIMITS.sandbox, load: 60_000 }, draw: 60_000 },
+): Promise<PluginModel> {
   return PluginModel.start({
     specifier: "model.ts",
     sha256: "ab".repeat(32),
@@ -112,7 +115,8 @@ const BAD: Record<string, { fields: string; says: RegExp }> = {
 
 for (const [name, { fields, says }] of Object.entries(BAD)) {
   modelTest(`a model by others that ${name} is stopped and named`, async () => {
-    using model = await start(fields, { ...DEFAULT_MODEL_LIMITS, draw: 300 });
+    const draw = name === "hangs" ? 300 : 60_000;
+    using model = await start(fields, { ...DEFAULT_MODEL_LIMITS, draw });
     assert.throws(() => model.connection(seeded(1)), (error: Error) => {
       assert.match(
         error.message,
