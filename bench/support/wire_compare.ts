@@ -1,4 +1,4 @@
-import { type Connection, type Side, SIDES } from "../../capture/mod.ts";
+import { type Connection, type Side } from "../../capture/mod.ts";
 import type { End } from "../../models/mod.ts";
 import type { PlannedConnection, PlannedMessage } from "./wire_plan.ts";
 
@@ -105,41 +105,64 @@ export function readTls(connection: Connection): RecordedConnection {
  * are negative where a message does not end where it should.
  */
 export function readSsh(connection: Connection, plan: PlannedConnection): RecordedConnection {
-  const seen = SIDES.map((side) => new Seen(connection, side));
+  const seen = [new Seen(connection, 0), new Seen(connection, 1)] as const;
   const { bytes } = connection.handshake;
   const client = bytes[0] + SSH_OPENING;
   // The server's opening is what it said before the client's first planned packet.
-  const starts = seen[0]!.at(client);
+  const starts = seen[0].at(client);
   let server = bytes[1];
-  for (const end of seen[1]!.ends) {
-    if (seen[1]!.at(end - 1) < starts) server = end;
+  for (const end of seen[1].ends) {
+    if (seen[0].total <= client || seen[1].at(end - 1) < starts) server = end;
   }
-  const begin: [number, number] = [client, server];
+  const begin = [client, server] as const;
   const own: [number, number] = [0, 0];
-  const pieces = SIDES.map((side) => {
-    const ends = new Set(seen[side]!.ends);
-    const found: Piece[] = [];
-    let at = begin[side];
-    for (const { end, records } of plan.messages) {
-      if (sideOf(end) !== side) continue;
-      // The bounds of packets within a message are not seen, but its own are, for the other end has to answer.
-      const total = records.reduce((sum, size) => sum + size, 0);
-      while (total !== ADJUST && !ends.has(at + total) && ends.has(at + ADJUST)) {
-        own[side]++;
-        at += ADJUST;
-      }
-      const whole = ends.has(at + total);
-      for (const size of records) {
-        if (at + size > seen[side]!.total) return found;
-        found.push({ offset: at, size: whole ? size : -size });
-        at += size;
-      }
+  const packets = (side: Side) => packetsOf(plan, side, seen[side], begin[side], () => own[side]++);
+  return { connection, pieces: [packets(0), packets(1)], own, begin };
+}
+
+/** Messages in a row whose common end is enough. */
+const TOGETHER = 3;
+
+/** One side's planned packets in its stream; `adjusted` is called for each adjustment between them. */
+function packetsOf(
+  plan: PlannedConnection,
+  side: Side,
+  seen: Seen,
+  begin: number,
+  adjusted: () => void,
+): Piece[] {
+  const ends = new Set(seen.ends);
+  const found: Piece[] = [];
+  let at = begin;
+  let from = 0;
+  let together = 0;
+  const skip = (unless: (at: number) => boolean) => {
+    while (ends.has(at + ADJUST) && !unless(at)) {
+      adjusted();
+      at += ADJUST;
     }
-    for (; at + ADJUST <= seen[side]!.total && ends.has(at + ADJUST); at += ADJUST) own[side]++;
-    if (at < seen[side]!.total) found.push({ offset: at, size: seen[side]!.total - at });
-    return found;
-  }) as [Piece[], Piece[]];
-  return { connection, pieces, own, begin };
+  };
+  for (const { end, records } of plan.messages) {
+    if (sideOf(end) !== side) continue;
+    // The bounds of packets within a message are not seen, but its own are, for the other end has to answer.
+    const total = records.reduce((sum, size) => sum + size, 0);
+    skip((at) => total === ADJUST || ends.has(at + total));
+    for (const size of records) {
+      if (at + size > seen.total) return found;
+      found.push({ offset: at, size: -size });
+      at += size;
+    }
+    // Two or three that were sent at once may share a segment.
+    if (++together > TOGETHER) from = found.length;
+    if (!ends.has(at) && together <= TOGETHER) continue;
+    for (; from < found.length; from++) {
+      found[from] = { offset: found[from]!.offset, size: -found[from]!.size };
+    }
+    together = 0;
+  }
+  skip(() => false);
+  if (at < seen.total) found.push({ offset: at, size: seen.total - at });
+  return found;
 }
 
 /** How one connection compares with its plan. */
