@@ -1,4 +1,4 @@
-import { type Connection, type Side } from "../../capture/mod.ts";
+import type { Connection, Side } from "../../capture/mod.ts";
 import type { End } from "../../models/mod.ts";
 import type { PlannedConnection, PlannedMessage } from "./wire_plan.ts";
 
