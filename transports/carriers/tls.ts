@@ -86,12 +86,14 @@ class TlsConnection implements CarrierConnection {
     this.remotePort = raw.remotePort ?? 0;
     this.id = String(end === "client" ? this.localPort : this.remotePort);
     socket.on("data", (bytes: Chunk) => this.#received(bytes));
-    socket.on(
-      "end",
-      () => this.#over(this.#closing === undefined && wasReset(raw) ? "rst" : "fin"),
-    );
+    socket.on("end", () => {
+      if (this.#closing !== undefined || !wasReset(raw)) return this.#over("fin");
+      // Half open, as it would be kept: nobody else lets go of it.
+      this.#release();
+      this.#over("rst");
+    });
     socket.on("error", (error: { code?: string }) => {
-      this.#drop();
+      this.#release();
       this.#over(error.code === "ECONNRESET" || error.code === "EPIPE" ? "rst" : "error");
     });
     socket.on("close", () => {
@@ -197,6 +199,13 @@ class TlsConnection implements CarrierConnection {
       this.#socket.destroy();
     }, LINGER);
     Deno.unrefTimer(this.#linger as unknown as number);
+  }
+
+  /** Lets go of a connection that has broken. */
+  #release(): void {
+    this.#drop();
+    this.#raw.destroy();
+    this.#socket.destroy();
   }
 
   #drop(): void {

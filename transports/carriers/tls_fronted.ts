@@ -158,10 +158,12 @@ class FrontedConnection implements CarrierConnection {
     this.localPort = raw.localPort ?? 0;
     this.id = String(remotePort);
     raw.on("data", (bytes: Uint8Array) => this.#received(bytes));
-    raw.on(
-      "end",
-      () => this.#over(this.#closing === undefined && wasReset(raw) ? "rst" : "fin"),
-    );
+    raw.on("end", () => {
+      if (this.#closing !== undefined || !wasReset(raw)) return this.#over("fin");
+      // Half open, as it would be kept: nobody else lets go of it.
+      raw.destroy();
+      this.#over("rst");
+    });
     raw.on("error", () => this.#over("error"));
     raw.on("close", () => {
       clearTimeout(this.#linger);
