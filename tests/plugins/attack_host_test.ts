@@ -75,7 +75,7 @@ Deno.test("notes lose what would harm a terminal and keep the rest", () => {
 Deno.test("an unknown name is answered with the names there are", async () => {
   await assert.rejects(
     loadAttack("nearest"),
-    /^PluginError: plugin nearest: unknown \(built in are kmeans, knn, random-forest;/,
+    /^PluginError: plugin nearest: unknown \(built in are first-messages, gradient-boosting, kmeans, knn, random-forest;/,
   );
   await assert.rejects(loadAttack("toString"), /unknown/);
 });
