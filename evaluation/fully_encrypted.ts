@@ -63,7 +63,10 @@ export function exemptionsOf(first: Uint8Array): Exemption[] {
   }
   if (printable > first.length / 2) found.push("mostly printable");
   if (longest > 20) found.push("printable run");
-  if (/^[\x16\x17]\x03[\x00-\x09]/.test(beginning)) found.push("TLS");
+  const [type, major, minor] = first;
+  if ((type === 0x16 || type === 0x17) && major === 3 && minor !== undefined && minor <= 9) {
+    found.push("TLS");
+  }
   if (METHODS.some((method) => beginning.startsWith(method))) found.push("HTTP");
   return found;
 }
