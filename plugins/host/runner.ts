@@ -73,7 +73,7 @@ function plainFields(answer: unknown): Fields {
 
 /** Calls a method that draws: with the randomness of `key`, and any plain value for an answer. */
 async function draw(
-  action: (...args: unknown[]) => unknown,
+  action: { apply(self: unknown, args: unknown[]): unknown },
   key: Uint8Array,
   kind: Plain | Column | undefined,
 ): Promise<Plain> {
