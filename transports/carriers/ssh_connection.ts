@@ -71,6 +71,7 @@ export class SshConnection implements CarrierConnection {
   #writing = false;
   #queued = 0;
   #unanswered = 0;
+  #heard = false;
   #spacedUntil = 0;
   #closing: "fin" | "rst" | undefined;
   #ended: CloseReason | undefined;
@@ -184,11 +185,13 @@ export class SshConnection implements CarrierConnection {
 
   /**
    * Ends without a word where the peer has heard all or nearly: a plan that was learned after the key exchange
-   * contains what SSH says at the end, and only the FIN is missing.
+   * contains what SSH says at the end, and only the FIN is missing. Before the peer has said anything the channel
+   * may not be open yet, and the program holds what it was given.
    */
   #end(): void {
     const hangUp = this.#hangUp;
-    if (hangUp === undefined || this.#unanswered > FLUSHED) this.#socket.end();
+    const held = !this.#heard || this.#unanswered > FLUSHED;
+    if (hangUp === undefined || held) this.#socket.end();
     else {
       setTimeout(() => {
         hangUp();
@@ -213,6 +216,7 @@ export class SshConnection implements CarrierConnection {
   }
 
   #received(bytes: Uint8Array): void {
+    this.#heard = true;
     this.#unanswered = 0;
     if (this.#listener !== undefined) {
       this.#listener.onData(bytes);

@@ -243,7 +243,8 @@ function guardAlone(
       connection.unread(bytes);
       onProven(connection);
     },
-    onClose: () => void end(),
+    // Whoever ended without a word is not kept half open.
+    onClose: () => reset(),
   };
   return reset;
 }
