@@ -103,8 +103,8 @@ Deno.test({
         ...["--forward", `2222=${far}:22`],
       );
       // What ends before it says so does not say it.
-      if (await client.said(/ready/, 20_000).then(() => true, () => false)) return client;
-      await client.status;
+      if (await client.said(/ready/, 60_000).then(() => true, () => false)) return client;
+      await client.stop();
       assert.match(client.errors, /does not know this secret/);
       return await startClient();
     };
