@@ -69,7 +69,7 @@ Deno.test("one sample cannot be split", async () => {
 
 Deno.test("cover like the real thing scores near one half, other cover near one", async () => {
   const program = await loadAttack("random-forest");
-  const protocol = { name: "https", centre: [500, 900, 40], width: 60, captures: 6, each: 12 };
+  const protocol = { name: "https", centre: [500, 900, 40], width: 60, captures: 12, each: 20 };
   const real = makeSamples([protocol], 1);
   const options = { program, real, seed: 1, parameters: { trees: 40 }, folds: 3 };
   const same = await coverAgainstReal({ ...options, cover: makeSamples([protocol], 2) });

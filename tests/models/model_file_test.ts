@@ -47,7 +47,7 @@ Deno.test("the constant-rate model's digest is that of its file", () => {
 Deno.test("unknown models and missing files are one clear line", async () => {
   await assert.rejects(
     loadModel("gopher"),
-    /^ModelFileError: gopher: no such model: constant-rate/,
+    /^ModelFileError: gopher: no such model: bulk, constant-rate/,
   );
   await assert.rejects(builtinModel("./x.json"), /no such model: choose/);
   await assert.rejects(loadModel("./not/there.json"), /not\/there\.json: no such model file/);
