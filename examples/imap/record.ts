@@ -15,7 +15,7 @@ export async function recordPort(
   body: () => Promise<void>,
 ): Promise<void> {
   const child = new Deno.Command("tcpdump", {
-    args: ["-i", "lo", "-U", "-B", "8192", "-w", file, `tcp port ${port}`],
+    args: ["-i", "lo", "-U", "--immediate-mode", "-B", "8192", "-w", file, `tcp port ${port}`],
     stdout: "null",
     stderr: "piped",
   }).spawn();

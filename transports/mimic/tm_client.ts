@@ -61,8 +61,8 @@ export class Unreachable extends UserError {
 
 /** Connections in a row without the server's proof after which its tunnel may be lost. */
 const MOST_UNPROVEN = 8;
-/** Tokens in a row that the server did not know after which it has lost the tunnel. */
-const MOST_REFUSED = 4;
+/** Tokens in a row that the server did not know after which it has lost the tunnel: heard not long ago, or not. */
+const MOST_REFUSED = { heard: 4, unheard: 2 };
 /** Milliseconds after which somebody is told that the server has not proved itself. */
 const PATIENCE = 15_000;
 /** Milliseconds for which a server's proof shows that it still has the tunnel. */
@@ -307,7 +307,7 @@ export class TmClient {
   #onWrongAnswer(tunnel: ReliableTunnel, hello: boolean): void {
     if (this.#stopped || tunnel !== this.#tunnel) return;
     if (hello) this.#fail(new WrongSecret(this.#options.server));
-    else if (++this.#refused >= MOST_REFUSED || !this.#heard()) {
+    else if (++this.#refused >= MOST_REFUSED[this.#heard() ? "heard" : "unheard"]) {
       this.#renew("the server has forgotten the tunnel: beginning a new one");
     }
   }
