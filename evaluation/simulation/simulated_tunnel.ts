@@ -122,8 +122,11 @@ export class SimulatedTunnel {
     return { client: this.#opener.stats, server: this.#acceptor.stats };
   }
 
-  /** Opens a stream and returns its near end; `onFar` gets the far one when that has heard of it. */
-  open(onFar: (far: TunnelStream) => void): TunnelStream {
+  /**
+   * Opens a stream and returns its near end; `onFar` gets the far one when that has heard of it. Of several streams
+   * on their way at once all far ends go to the last `onFar`, which knows them by the `port` of their destination.
+   */
+  open(onFar: (far: TunnelStream) => void, port = 80): TunnelStream {
     const ignore = (stream: TunnelStream) => {
       stream.opened.catch(() => {});
       stream.closed.catch(() => {});
@@ -133,7 +136,7 @@ export class SimulatedTunnel {
       far.accept();
       onFar(ignore(far));
     };
-    return ignore(this.#tunnels.client.open({ host: "simulated.example", port: 80 }));
+    return ignore(this.#tunnels.client.open({ host: "simulated.example", port }));
   }
 
   /**
