@@ -1,5 +1,5 @@
 import type { LabelledCaptures } from "../samples.ts";
-import type { Job } from "./jobs.ts";
+import type { Job, JobKind, JobResults } from "./jobs.ts";
 import type { Named } from "./seed_attacks.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -64,6 +64,9 @@ export interface PlannedJobs {
     readonly job: number;
   }[];
 }
+
+/** Results in the order of the planned jobs. */
+export type Results = readonly JobResults[JobKind][];
 
 /** The attacks of today, the seed's first. */
 export const ATTACKS = ["knn", "random-forest", "gradient-boosting", "first-messages"] as const;

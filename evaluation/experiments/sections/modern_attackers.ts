@@ -1,0 +1,159 @@
+import type { Cell, EvaluationSection } from "../../../report/evaluation_result.ts";
+import type { JobResults } from "../jobs.ts";
+import {
+  ATTACKS,
+  COARSE,
+  type EvaluationPlan,
+  type PlannedJobs,
+  type Results,
+  type ToldApartCell,
+} from "../plan.ts";
+import { type number, percent, small } from "./words.ts";
+import type { ToldApart } from "../told_apart.ts";
+
+/** Today's attackers: how well each tells cover from real traffic, beside the floor. */
+export function modernSection(
+  plan: EvaluationPlan,
+  planned: PlannedJobs,
+  results: Results,
+): EvaluationSection {
+  const cells = planned.toldApart.map(({ cell, job }) => ({
+    cell,
+    found: results[job] as ToldApart,
+  }));
+  const find = (wanted: Partial<ToldApartCell>) =>
+    cells.find(({ cell }) =>
+      Object.entries(wanted).every(([key, value]) => cell[key as keyof ToldApartCell] === value)
+    )?.found;
+  const floorOf = (cell: ToldApartCell) => find({ ...cell, model: undefined, simulated: false });
+  const models = plan.models.filter(({ model }) => find({ model }) !== undefined);
+  const strongest = (model: string) =>
+    cells.filter(({ cell }) =>
+      cell.model === model && cell.handshake === "excluded" && cell.clock === 0
+    )
+      .sort((a, b) => b.found.auc - a.found.auc)[0]!;
+  const facts = models.filter(({ model }) => !model.endsWith("-structural")).map(({ model }) => {
+    const { cell, found } = strongest(model);
+    const floor = floorOf(cell)?.auc;
+    const constant = model.startsWith("constant-rate");
+    return {
+      good: constant ? found.auc >= 0.99 : found.auc <= 0.6,
+      text: `${model}: the strongest attacker is ${cell.attack}, AUC ${found.auc.toFixed(2)} (${
+        found.ci95[0].toFixed(2)
+      }–${found.ci95[1].toFixed(2)})${
+        floor === undefined ? "" : `, real against real ${floor.toFixed(2)}`
+      }; ${constant ? "it must be found" : "the aim is 0.60 or less"}.${
+        found.telling.length > 0 && !constant
+          ? ` What tells most: ${found.telling.slice(0, 3).join(", ")}.`
+          : ""
+      }`,
+    };
+  });
+  const aucCell = (wanted: Partial<ToldApartCell>): Cell => {
+    const found = find(wanted);
+    if (found === undefined) return "–";
+    const cell = cells.find(({ found: own }) => own === found)!.cell;
+    const floor = floorOf(cell)?.auc;
+    return {
+      text: found.auc.toFixed(2),
+      note: `${found.ci95[0].toFixed(2)}–${found.ci95[1].toFixed(2)}${
+        floor === undefined ? "" : `, floor ${floor.toFixed(2)}`
+      }`,
+    };
+  };
+  const how = (model: string) =>
+    cells.find(({ cell }) => cell.model === model)!.cell.simulated ? "simulated" : "recorded";
+  const aucTable = (handshake: "excluded" | "included", clock: number, title: string) => {
+    const attacks = ATTACKS.filter((attack) => find({ attack, handshake, clock }) !== undefined);
+    return {
+      title,
+      head: ["Model", ...attacks],
+      rows: models.map(({ model }): Cell[] => [
+        { text: model, note: how(model) },
+        ...attacks.map((attack) => aucCell({ model, attack, handshake, clock })),
+      ]),
+    };
+  };
+  const baseRates = models.map(({ model }): Cell[] => {
+    const { cell, found } = strongest(model);
+    return [
+      { text: model, note: cell.attack },
+      ...found.baseRates.map(({ accused, found, precision, precisionAtBound }): Cell => ({
+        text: precisionAtBound === undefined
+          ? small(precision)
+          : `${small(precisionAtBound)} or more`,
+        note: `finds ${percent(found)}, accuses ${
+          accused === 0 ? "no real one" : `${small(accused)} of real`
+        }`,
+      })),
+      { text: small(found.bound), note: `3/n, n = ${found.n[0]}` },
+    ];
+  });
+  const repeated = planned.repeats.map(({ job, model }): Cell[] => {
+    const own = results[job] as JobResults["repeats"];
+    return [
+      model,
+      { text: percent(own.cover, 1), note: `n = ${own.n[0]}` },
+      { text: percent(own.real, 1), note: `n = ${own.n[1]}` },
+      percent(own.coverLong, 1),
+      percent(own.realLong, 1),
+    ];
+  });
+  return {
+    title: "Today's attackers",
+    text: [
+      "Each attacker is trained on real traffic and on this very cover, and judges a run of either that it has not seen: every pair of runs in turn. AUC is the area under its ROC curve; 0.5 is guessing. The floor is the same attack between real runs and the real runs that the model was learned from: what a perfect copy of these would score.",
+    ],
+    facts,
+    tables: [
+      aucTable("excluded", 0, "AUC after the handshake"),
+      aucTable(
+        "excluded",
+        COARSE.clock,
+        `AUC after the handshake, by a clock that reads times to ${COARSE.clock} ms`,
+      ),
+      aucTable("included", 0, "AUC with the carrier's handshake"),
+      {
+        title: "The strongest attacker's precision at base rates of cover to real",
+        head: ["Model", "1:1", "1:100", "1:10,000", "Least provable false-positive rate"],
+        rows: baseRates,
+        note:
+          "The share of accused connections that are cover, at the threshold of best precision that finds half of the cover or more. Where no real connection was accused, the false-positive rate is still only known to be between 0 and 3/n: at the worse end the precision is what stands here, or more. No claim below the last column is possible with so few real connections.",
+      },
+      ...(repeated.length === 0 ? [] : [{
+        title: "Connections that repeat a learned one verbatim",
+        head: [
+          "Model",
+          "Cover",
+          "Other real runs",
+          "Cover, over 4 messages",
+          "Other real runs, over 4 messages",
+        ],
+        rows: repeated,
+        note:
+          "The same sizes of messages in the same order, handshake left out, as a connection that the model was learned from.",
+      }]),
+    ],
+    figures: [{
+      kind: "intervals",
+      title: "AUC of each attacker after the handshake",
+      x: "AUC",
+      range: [0.4, 1],
+      rows: models.flatMap(({ model }) =>
+        ATTACKS.flatMap((attack) => {
+          const found = find({ model, attack, handshake: "excluded", clock: 0 });
+          if (found === undefined) return [];
+          const cell = cells.find(({ found: own }) => own === found)!.cell;
+          const floor = floorOf(cell)?.auc;
+          return [{
+            name: `${model}: ${attack}`,
+            value: found.auc,
+            low: found.ci95[0],
+            high: found.ci95[1],
+            ...(floor === undefined ? {} : { floor }),
+          }];
+        })
+      ),
+    }],
+  };
+}
