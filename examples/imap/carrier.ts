@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { UserError } from "../../base/mod.ts";
 import {
   type Carrier,
+  holdDialogue,
   startTlsCarrier,
   type StartTlsObserver,
 } from "../../transports/carriers/mod.ts";
@@ -91,48 +92,26 @@ export function askForTls(
   socket: Socket,
   { preface }: { name: string; preface?: string },
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const lines = new Lines();
-    // Four letters from A to P, and a number: its tags.
-    const letters = crypto.getRandomValues(new Uint8Array(4));
-    const tag = String.fromCharCode(...letters.map((byte) => 65 + byte % 16));
-    let state: "greeting" | "capability" | "asked" = "greeting";
-    let offered = false;
-    const settle = (error?: Error) => {
-      socket.removeListener("data", onData);
-      socket.removeListener("close", onEnd);
-      socket.removeListener("end", onEnd);
-      socket.removeListener("error", settle);
-      if (error !== undefined) return reject(error);
-      socket.pause();
-      resolve();
-    };
-    const onEnd = () => settle(new Error("closed before TLS began"));
-    const onLine = (line: string) => {
+  const lines = new Lines();
+  // Four letters from A to P, and a number: its tags.
+  const letters = crypto.getRandomValues(new Uint8Array(4));
+  const tag = String.fromCharCode(...letters.map((byte) => 65 + byte % 16));
+  let state: "greeting" | "capability" | "asked" = "greeting";
+  let offered = false;
+  const closed = new Error("closed before TLS began");
+  return holdDialogue(socket, { closed, preface }, (bytes, settle) => {
+    for (const line of lines.push(bytes)) {
       offered ||= /^\* .*\bSTARTTLS\b/i.test(line);
       if (state === "greeting" && line.startsWith("* OK")) {
         state = "capability";
         socket.write(`${tag}0 CAPABILITY\r\n`);
       } else if (state === "capability" && line.startsWith(`${tag}0 OK`)) {
-        if (!offered) return settle(new Error("it offers no STARTTLS"));
+        if (!offered) throw new Error("it offers no STARTTLS");
         state = "asked";
         socket.write(`${tag}1 STARTTLS\r\n`);
       } else if (state === "asked" && line.startsWith(`${tag}1 OK`) && lines.rest === "") settle();
-      else if (!line.startsWith("* ")) settle(new Error(`it answers ${line.slice(0, 80)}`));
-    };
-    const onData = (bytes: Uint8Array) => {
-      try {
-        lines.push(bytes).forEach(onLine);
-      } catch (error) {
-        settle(error as Error);
-      }
-    };
-    socket.on("data", onData);
-    socket.once("end", onEnd);
-    socket.once("close", onEnd);
-    socket.once("error", settle);
-    if (preface !== undefined) socket.write(preface);
-    socket.resume();
+      else if (!line.startsWith("* ")) throw new Error(`it answers ${line.slice(0, 80)}`);
+    }
   });
 }
 

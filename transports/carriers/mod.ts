@@ -6,6 +6,7 @@
 export * from "./carrier.ts";
 export * from "./certificate.ts";
 export * from "./errors.ts";
+export { holdDialogue } from "./plain_dialogue.ts";
 export * from "./registry.ts";
 export * from "./smtp.ts";
 export * from "./ssh.ts";

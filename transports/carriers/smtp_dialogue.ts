@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { holdDialogue } from "./plain_dialogue.ts";
 
 /** Bytes at most of one reply of a mail server, and of a client's command line that is looked at. */
 const LONGEST = 8192;
@@ -140,45 +141,22 @@ export interface StartTlsOptions {
  * @throws {SmtpDialogueError} if the server offers no STARTTLS, or the connection ends.
  */
 export function askForTls(socket: Socket, { name, preface }: StartTlsOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const replies = new SmtpReplies();
-    let state: "banner" | "greeting" | "asked" = "banner";
-    const settle = (error?: Error) => {
-      socket.removeListener("data", onData);
-      socket.removeListener("end", onEnd);
-      socket.removeListener("close", onEnd);
-      socket.removeListener("error", settle);
-      if (error === undefined) {
-        socket.pause();
-        resolve();
-      } else reject(error);
-    };
-    const onEnd = () => settle(new SmtpDialogueError("closed before TLS began"));
-    const onReply = ({ code, lines }: SmtpReply) => {
+  const replies = new SmtpReplies();
+  const closed = new SmtpDialogueError("closed before TLS began");
+  let state: "banner" | "greeting" | "asked" = "banner";
+  return holdDialogue(socket, { closed, preface }, (bytes, settle) => {
+    for (const { code, lines } of replies.push(bytes)) {
       if (state === "banner" && code === 220) {
         state = "greeting";
         socket.write(`EHLO ${name}\r\n`);
       } else if (state === "greeting" && code === 250) {
         if (!lines.some((line) => /^STARTTLS$/i.test(line.trim()))) {
-          return settle(new SmtpDialogueError("it offers no STARTTLS"));
+          throw new SmtpDialogueError("it offers no STARTTLS");
         }
         state = "asked";
         socket.write("STARTTLS\r\n");
       } else if (state === "asked" && code === 220 && replies.settled) settle();
-      else settle(new SmtpDialogueError(`it answers ${code}${lines[0] ? ` ${lines[0]}` : ""}`));
-    };
-    const onData = (bytes: Uint8Array) => {
-      try {
-        replies.push(bytes).forEach(onReply);
-      } catch (error) {
-        settle(error as Error);
-      }
-    };
-    socket.on("data", onData);
-    socket.once("end", onEnd);
-    socket.once("close", onEnd);
-    socket.once("error", settle);
-    if (preface !== undefined) socket.write(preface);
-    socket.resume();
+      else throw new SmtpDialogueError(`it answers ${code}${lines[0] ? ` ${lines[0]}` : ""}`);
+    }
   });
 }

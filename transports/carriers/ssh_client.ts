@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import net, { type Socket } from "node:net";
-import { socketReason, UserError } from "../../base/mod.ts";
+import { formatAddress, socketReason, UserError } from "../../base/mod.ts";
 import type { CarrierClient, CarrierClientOptions, CarrierConnection } from "./carrier.ts";
 import { ConnectError, WrongCertificate } from "./errors.ts";
 import { SshConnection } from "./ssh_connection.ts";
@@ -61,7 +61,7 @@ async function keyFolder(parent: string | undefined, user: SshKey): Promise<stri
 }
 
 function addressOf({ hostname, port }: CarrierClientOptions): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  return formatAddress({ host: hostname, port });
 }
 
 /** One attempt: resolves with a connection that outlives it. */

@@ -1,6 +1,8 @@
 import type { Socket } from "node:net";
-import type { CloseReason, CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
+import type { CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
 import type { CarrierConnection } from "./carrier.ts";
+import { Inbox } from "./inbox.ts";
+import { Outbox } from "./outbox.ts";
 
 /**
  * Packets of SSH with OpenSSH's default cipher, chacha20-poly1305: 4 bytes of length, 16 of tag, and between
@@ -23,16 +25,12 @@ export const SSH_GRID: SizeGrid = {
 const REACTION = 0.5;
 /** Milliseconds between two writes, so that the program reads the first before the second is there. */
 const SPACING = 1;
-/** Milliseconds without progress that the peer gets to read what is queued when we close. */
-const LINGER = 30_000;
 /**
  * Milliseconds that the program gets to send the last packet before it is ended, and the bytes that may be on
  * their way then; with more, the channel is closed in SSH's own way, which takes a round trip and three packets.
  */
 const FLUSH = 5;
 const FLUSHED = 4096;
-/** Bytes kept for a listener that is not there yet before the connection is reset. */
-const EARLY_LIMIT = 65_536;
 
 /** What a connection's end has besides the socket that leads to the program. */
 export interface SshEnd {
@@ -63,20 +61,10 @@ export class SshConnection implements CarrierConnection {
   readonly genuine = "none";
   readonly #socket: Socket;
   readonly #hangUp: (() => void) | undefined;
-  #listener: CoverListener | undefined;
-  #early: Uint8Array[] = [];
-  #earlyBytes = 0;
-  #outbox: Uint8Array[] = [];
-  #next = 0;
-  #writing = false;
-  #queued = 0;
+  readonly #inbox = new Inbox(() => this.close("rst"));
+  readonly #outbox: Outbox;
   #unanswered = 0;
   #heard = false;
-  #spacedUntil = 0;
-  #closing: "fin" | "rst" | undefined;
-  #ended: CloseReason | undefined;
-  #reported = false;
-  #linger: ReturnType<typeof setTimeout> | undefined;
 
   /** Takes over a connected socket that allows half-open connections and has been read by nobody. */
   constructor(socket: Socket, { digest, hangUp, id }: SshEnd) {
@@ -84,103 +72,66 @@ export class SshConnection implements CarrierConnection {
     this.#hangUp = hangUp;
     this.id = id;
     this.certificateDigest = digest;
-    socket.on("data", (bytes: Uint8Array) => this.#received(bytes));
-    socket.on("end", () => this.#over("fin"));
-    socket.on("error", () => this.#over("rst"));
+    let spacedUntil = 0;
+    this.#outbox = new Outbox({
+      wait: () => spacedUntil - performance.now(),
+      send: (payload, sent) =>
+        void socket.write(payload, () => {
+          // As much as the program reads at a time is never joined with what follows.
+          if (payload.length < SSH_GRID.maxPayload) spacedUntil = performance.now() + SPACING;
+          sent();
+        }),
+      end: () => this.#end(),
+      reset: () => {
+        hangUp?.();
+        socket.destroy();
+      },
+      drained: () => this.listener?.onDrain?.(),
+    });
+    socket.on("data", (bytes: Uint8Array) => {
+      this.#heard = true;
+      this.#unanswered = 0;
+      this.#inbox.received(bytes);
+    });
+    socket.on("end", () => this.#inbox.over("fin"));
+    socket.on("error", () => this.#inbox.over("rst"));
     socket.on("close", () => {
-      clearTimeout(this.#linger);
-      this.#drop();
-      this.#hangUp?.();
-      this.#over(this.#closing ?? "error");
+      this.#outbox.over();
+      this.#outbox.drop();
+      hangUp?.();
+      this.#inbox.over(this.#outbox.closing ?? "error");
     });
   }
 
   get listener(): CoverListener | undefined {
-    return this.#listener;
+    return this.#inbox.listener;
   }
 
   set listener(listener: CoverListener | undefined) {
-    this.#listener = listener;
-    if (listener === undefined) return;
-    const early = this.#early;
-    this.#early = [];
-    this.#earlyBytes = 0;
-    for (let i = 0; i < early.length; i++) {
-      // A listener may hand the connection on while it is told of these bytes.
-      if (this.#listener !== listener) {
-        this.#early = [...this.#early, ...early.slice(i)];
-        this.#earlyBytes = this.#early.reduce((sum, chunk) => sum + chunk.length, 0);
-        return;
-      }
-      listener.onData(early[i]!);
-    }
-    this.#report();
+    this.#inbox.listener = listener;
   }
 
   get queued(): number {
-    return this.#queued;
+    return this.#outbox.queued;
   }
 
   write(payload: Uint8Array): void {
-    if (this.#closing !== undefined || payload.length === 0 || !this.#socket.writable) return;
+    if (this.#outbox.closing !== undefined || payload.length === 0 || !this.#socket.writable) {
+      return;
+    }
     if (payload.length > SSH_GRID.maxPayload) {
       throw new RangeError(`a packet holds ${SSH_GRID.maxPayload} bytes, not ${payload.length}`);
     }
-    this.#queued += payload.length;
     this.#unanswered += payload.length;
-    this.#outbox.push(payload.slice());
-    this.#pump();
+    this.#outbox.put(payload.slice());
   }
 
   close(how: "fin" | "rst"): void {
-    if (this.#closing === "rst" || this.#closing === how) return;
-    this.#closing = how;
-    if (how === "rst") {
-      this.#drop();
-      this.#hangUp?.();
-      this.#socket.destroy();
-    } else {
-      this.#armLinger();
-      if (!this.#writing) this.#end();
-    }
+    this.#outbox.close(how);
   }
 
   unread(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#early.unshift(bytes.slice());
-    this.#earlyBytes += bytes.length;
-  }
-
-  #pump(): void {
-    if (this.#writing) return;
-    if (this.#next === this.#outbox.length) {
-      this.#outbox.length = 0;
-      this.#next = 0;
-      if (this.#closing === "fin") this.#end();
-      else this.#listener?.onDrain?.();
-      return;
-    }
-    this.#writing = true;
-    const early = this.#spacedUntil - performance.now();
-    if (early > 0) setTimeout(() => this.#writeNext(), early);
-    else this.#writeNext();
-  }
-
-  #writeNext(): void {
-    // A close may have emptied the outbox meanwhile.
-    const payload = this.#outbox[this.#next++];
-    if (payload === undefined) {
-      this.#writing = false;
-      return;
-    }
-    this.#socket.write(payload, () => {
-      this.#writing = false;
-      // As much as the program reads at a time is never joined with what follows.
-      if (payload.length < SSH_GRID.maxPayload) this.#spacedUntil = performance.now() + SPACING;
-      this.#queued = Math.max(0, this.#queued - payload.length);
-      if (this.#closing === "fin") this.#armLinger();
-      this.#pump();
-    });
+    this.#inbox.unread(bytes);
   }
 
   /**
@@ -198,43 +149,5 @@ export class SshConnection implements CarrierConnection {
         this.#socket.destroy();
       }, FLUSH);
     }
-  }
-
-  #armLinger(): void {
-    clearTimeout(this.#linger);
-    this.#linger = setTimeout(() => {
-      this.#hangUp?.();
-      this.#socket.destroy();
-    }, LINGER);
-    Deno.unrefTimer(this.#linger as unknown as number);
-  }
-
-  #drop(): void {
-    this.#outbox.length = 0;
-    this.#next = 0;
-    this.#queued = 0;
-  }
-
-  #received(bytes: Uint8Array): void {
-    this.#heard = true;
-    this.#unanswered = 0;
-    if (this.#listener !== undefined) {
-      this.#listener.onData(bytes);
-      return;
-    }
-    this.#early.push(bytes.slice());
-    this.#earlyBytes += bytes.length;
-    if (this.#earlyBytes > EARLY_LIMIT) this.close("rst");
-  }
-
-  #over(reason: CloseReason): void {
-    this.#ended ??= reason;
-    this.#report();
-  }
-
-  #report(): void {
-    if (this.#ended === undefined || this.#reported || this.#listener === undefined) return;
-    this.#reported = true;
-    this.#listener.onClose(this.#ended);
   }
 }

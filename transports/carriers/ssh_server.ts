@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import net from "node:net";
-import { ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
+import { formatAddress, ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
 import { SshConnection } from "./ssh_connection.ts";
 import { digestOf, newHostKey, userKeyOf } from "./ssh_keys.ts";
@@ -25,7 +25,7 @@ function configuration(
 ): string {
   const quoted = (path: string) => `"${path}"`;
   return `# Written anew at each start.
-ListenAddress ${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}
+ListenAddress ${formatAddress({ host: hostname, port })}
 HostKey ${quoted(`${folder}/host_key`)}
 PidFile none
 AuthorizedKeysFile ${quoted(`${folder}/authorized_keys`)}
@@ -274,8 +274,7 @@ function sshdError(
       "Cannot assign requested address": "EADDRNOTAVAIL",
     };
     const cause = Object.assign(new Error(bind[1]), { code: codes[bind[1]!] });
-    const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-    return new ListenError(address, "--listen", cause);
+    return new ListenError(formatAddress({ host: hostname, port }), "--listen", cause);
   }
   const last = said.trim().split("\n").pop();
   return new ProgramError("sshd", last || `it ended with ${code}`);

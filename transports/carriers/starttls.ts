@@ -11,7 +11,7 @@
 import net from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import tls from "node:tls";
-import { ListenError, socketReason } from "../../base/mod.ts";
+import { formatAddress, ListenError, socketReason } from "../../base/mod.ts";
 import type { Carrier, CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
 import { publicKeyPin } from "./certificate.ts";
 import { ConnectError } from "./errors.ts";
@@ -63,10 +63,6 @@ export interface StartTlsDialogue {
 }
 
 type Address = { readonly host: string; readonly port: number };
-
-function textOf({ host, port }: Address): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
 
 /** About nobody in particular (RFC 5737): Postfix does not take `PROXY UNKNOWN`. */
 export const PROXIED_NOBODY = "PROXY TCP4 192.0.2.1 192.0.2.1 65535 25\r\n";
@@ -144,7 +140,7 @@ async function probe(dialogue: StartTlsDialogue, address: Address): Promise<stri
     socket.destroy();
     return pin;
   } catch (error) {
-    throw dialogue.unfit(textOf(address), socketReason(error), error);
+    throw dialogue.unfit(formatAddress(address), socketReason(error), error);
   }
 }
 
@@ -246,7 +242,7 @@ async function listen(
   });
   return await new Promise((resolve, reject) => {
     server.once("error", (error) => {
-      reject(new ListenError(textOf({ host: hostname, port }), "--listen", error));
+      reject(new ListenError(formatAddress({ host: hostname, port }), "--listen", error));
     });
     server.listen(port, hostname, () => {
       const bound = server.address() as AddressInfo;
@@ -280,7 +276,7 @@ export function startTlsCarrier(dialogue: StartTlsDialogue): Carrier {
         try {
           await inTime(raw, () => dialogue.ask(raw, { name: dialogue.clientName }));
         } catch (error) {
-          throw new ConnectError(textOf({ host, port }), socketReason(error), error);
+          throw new ConnectError(formatAddress({ host, port }), socketReason(error), error);
         }
         return raw;
       };

@@ -14,8 +14,8 @@ import net from "node:net";
 import type { AddressInfo } from "node:net";
 import { Buffer } from "node:buffer";
 import tls from "node:tls";
-import { ListenError, socketReason } from "../../base/mod.ts";
-import type { CloseReason, CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
+import { bracketed, formatAddress, ListenError, socketReason } from "../../base/mod.ts";
+import type { CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
 import type {
   Carrier,
   CarrierClientOptions,
@@ -25,6 +25,8 @@ import type {
 } from "./carrier.ts";
 import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certificate.ts";
 import { ConnectError, WrongCertificate } from "./errors.ts";
+import { Inbox } from "./inbox.ts";
+import { Outbox } from "./outbox.ts";
 import { type GenuineAddress, SeenRandoms, sortFirstFlight, wasReset } from "./tls_first_flight.ts";
 import { listenFronted, upgrade } from "./tls_fronted.ts";
 import { genuineDigest, GenuineTls } from "./tls_genuine.ts";
@@ -43,12 +45,6 @@ export const TLS_CLOSE_NOTIFY = 24;
 const REACTION = 0.25;
 /** Milliseconds that a handshake may take before the connection is dropped. */
 const HANDSHAKE_DEADLINE = 60_000;
-/** Milliseconds without progress that we wait for the peer to read and to end after our own end. */
-const LINGER = 30_000;
-/** Bytes kept for a listener that is not there yet before the connection is reset. */
-const EARLY_LIMIT = 65_536;
-
-type Chunk = Uint8Array<ArrayBufferLike>;
 
 class TlsConnection implements CarrierConnection {
   readonly grid = TLS_GRID;
@@ -59,17 +55,8 @@ class TlsConnection implements CarrierConnection {
   readonly remotePort: number;
   readonly #raw: net.Socket;
   readonly #socket: tls.TLSSocket;
-  #listener: CoverListener | undefined;
-  #early: Chunk[] = [];
-  #earlyBytes = 0;
-  #outbox: Chunk[] = [];
-  #next = 0;
-  #writing = false;
-  #queued = 0;
-  #closing: "fin" | "rst" | undefined;
-  #ended: CloseReason | undefined;
-  #reported = false;
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  readonly #inbox = new Inbox(() => this.close("rst"));
+  readonly #outbox: Outbox;
 
   /** `id` is the client's port, at either end: the one that tells connections apart in a recording. */
   constructor(
@@ -85,154 +72,73 @@ class TlsConnection implements CarrierConnection {
     this.remoteAddress = raw.remoteAddress ?? "";
     this.remotePort = raw.remotePort ?? 0;
     this.id = String(end === "client" ? this.localPort : this.remotePort);
-    socket.on("data", (bytes: Chunk) => this.#received(bytes));
+    this.#outbox = new Outbox({
+      send: (payload, sent) => void socket.write(payload, sent),
+      end: () => void socket.end(),
+      reset: () => {
+        raw.resetAndDestroy();
+        socket.destroy();
+      },
+      drained: () => this.listener?.onDrain?.(),
+    });
+    socket.on("data", (bytes: Uint8Array) => this.#inbox.received(bytes));
     socket.on("end", () => {
-      if (this.#closing !== undefined || !wasReset(raw)) return this.#over("fin");
+      if (this.#outbox.closing !== undefined || !wasReset(raw)) return this.#inbox.over("fin");
       // Half open, as it would be kept: nobody else lets go of it.
       this.#release();
-      this.#over("rst");
+      this.#inbox.over("rst");
     });
     socket.on("error", (error: { code?: string }) => {
       this.#release();
-      this.#over(error.code === "ECONNRESET" || error.code === "EPIPE" ? "rst" : "error");
+      this.#inbox.over(error.code === "ECONNRESET" || error.code === "EPIPE" ? "rst" : "error");
     });
-    socket.on("close", () => {
-      clearTimeout(this.#linger);
-      this.#over(this.#closing ?? "error");
-    });
-    raw.on("close", () => {
-      clearTimeout(this.#linger);
-      this.#over(this.#closing ?? "error");
-    });
+    const closed = () => {
+      this.#outbox.over();
+      this.#inbox.over(this.#outbox.closing ?? "error");
+    };
+    socket.on("close", closed);
+    raw.on("close", closed);
     raw.on("error", () => {});
   }
 
   get listener(): CoverListener | undefined {
-    return this.#listener;
+    return this.#inbox.listener;
   }
 
   set listener(listener: CoverListener | undefined) {
-    this.#listener = listener;
-    if (listener === undefined) return;
-    const early = this.#early;
-    this.#early = [];
-    this.#earlyBytes = 0;
-    for (let i = 0; i < early.length; i++) {
-      // A listener may hand the connection on while it is told of these bytes.
-      if (this.#listener !== listener) {
-        this.#early = [...this.#early, ...early.slice(i)];
-        this.#earlyBytes = this.#early.reduce((sum, chunk) => sum + chunk.length, 0);
-        return;
-      }
-      listener.onData(early[i]!);
-    }
-    this.#report();
+    this.#inbox.listener = listener;
   }
 
   get queued(): number {
-    return this.#queued;
+    return this.#outbox.queued;
   }
 
   write(payload: Uint8Array): void {
-    if (this.#closing !== undefined || payload.length === 0) return;
+    if (this.#outbox.closing !== undefined || payload.length === 0) return;
     if (payload.length > TLS_GRID.maxPayload) {
       throw new RangeError(`a record holds ${TLS_GRID.maxPayload} bytes, not ${payload.length}`);
     }
-    if (!this.#socket.writable) return;
-    this.#enqueue(payload.slice());
+    if (this.#socket.writable) this.#outbox.put(payload.slice());
   }
 
   writeFree(payload: Uint8Array): void {
-    if (this.#closing !== undefined || payload.length === 0 || !this.#socket.writable) return;
-    this.#enqueue(payload);
-  }
-
-  #enqueue(payload: Uint8Array): void {
-    this.#queued += payload.length;
-    this.#outbox.push(payload);
-    this.#pump();
+    if (this.#outbox.closing !== undefined || payload.length === 0) return;
+    if (this.#socket.writable) this.#outbox.put(payload);
   }
 
   close(how: "fin" | "rst"): void {
-    if (this.#closing === "rst" || this.#closing === how) return;
-    this.#closing = how;
-    if (how === "rst") {
-      this.#drop();
-      this.#raw.resetAndDestroy();
-      this.#socket.destroy();
-    } else {
-      this.#armLinger();
-      if (!this.#writing) this.#socket.end();
-    }
+    this.#outbox.close(how);
   }
 
   unread(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#early.unshift(bytes.slice());
-    this.#earlyBytes += bytes.length;
-  }
-
-  #pump(): void {
-    if (this.#writing) return;
-    if (this.#next === this.#outbox.length) {
-      this.#outbox.length = 0;
-      this.#next = 0;
-      if (this.#closing === "fin") this.#socket.end();
-      else this.#listener?.onDrain?.();
-      return;
-    }
-    const payload = this.#outbox[this.#next++]!;
-    this.#writing = true;
-    this.#socket.write(payload, () => {
-      this.#writing = false;
-      this.#queued = Math.max(0, this.#queued - payload.length);
-      if (this.#closing === "fin") this.#armLinger();
-      this.#pump();
-    });
-  }
-
-  /** A peer that neither reads nor ends does not keep a closed connection for ever. */
-  #armLinger(): void {
-    clearTimeout(this.#linger);
-    this.#linger = setTimeout(() => {
-      this.#raw.resetAndDestroy();
-      this.#socket.destroy();
-    }, LINGER);
-    Deno.unrefTimer(this.#linger as unknown as number);
+    this.#inbox.unread(bytes);
   }
 
   /** Lets go of a connection that has broken. */
   #release(): void {
-    this.#drop();
+    this.#outbox.drop();
     this.#raw.destroy();
     this.#socket.destroy();
-  }
-
-  #drop(): void {
-    this.#outbox.length = 0;
-    this.#next = 0;
-    this.#queued = 0;
-  }
-
-  #received(bytes: Chunk): void {
-    if (this.#listener !== undefined) {
-      this.#listener.onData(bytes);
-      return;
-    }
-    this.#early.push(bytes.slice());
-    this.#earlyBytes += bytes.length;
-    if (this.#earlyBytes > EARLY_LIMIT) this.close("rst");
-  }
-
-  #over(reason: CloseReason): void {
-    this.#ended ??= reason;
-    this.#report();
-  }
-
-  #report(): void {
-    if (this.#ended === undefined || this.#reported || this.#listener === undefined) return;
-    this.#reported = true;
-    this.#listener.onClose(this.#ended);
   }
 }
 
@@ -269,7 +175,7 @@ export interface TlsClientOptions {
  */
 export function connectTls(options: TlsClientOptions): Promise<CarrierConnection> {
   const { hostname, port, pin } = options;
-  const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  const address = formatAddress({ host: hostname, port });
   return new Promise((resolve, reject) => {
     let raw: net.Socket | undefined;
     let settled = false;
@@ -487,7 +393,7 @@ export function listenTls(
     handshakes.add(raw, cut);
   });
   return new Promise((resolve, reject) => {
-    const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+    const address = formatAddress({ host: hostname, port });
     server.once("error", (error) => reject(new ListenError(address, "--listen", error)));
     server.listen(port, hostname, () => {
       const bound = server.address() as AddressInfo;
@@ -513,10 +419,10 @@ export function listenTls(
 async function connectFronted(options: CarrierClientOptions): Promise<CarrierConnection> {
   const { hostname, path, port, serverName } = options;
   const connection = await connectTls({ ...options, binding: "key" });
-  const literal = hostname.includes(":") ? `[${hostname}]` : hostname;
+  const address = formatAddress({ host: hostname, port });
   await upgrade(connection, {
-    address: `${literal}:${port}`,
-    host: serverName ?? (port === 443 ? literal : `${literal}:${port}`),
+    address,
+    host: serverName ?? (port === 443 ? bracketed(hostname) : address),
     path: path!,
   });
   return connection;

@@ -12,13 +12,16 @@
 import { createHash, randomBytes } from "node:crypto";
 import net from "node:net";
 import type { AddressInfo } from "node:net";
-import { ListenError } from "../../base/mod.ts";
-import type { CloseReason, CoverListener } from "../../playback/cover_connection.ts";
+import { formatAddress, ListenError } from "../../base/mod.ts";
+import type { CoverListener } from "../../playback/cover_connection.ts";
 import type { CarrierConnection, CarrierServer } from "./carrier.ts";
 import type { ServerIdentity } from "./certificate.ts";
 import { ConnectError } from "./errors.ts";
+import { Inbox } from "./inbox.ts";
+import { Outbox } from "./outbox.ts";
 import { TLS_GRID } from "./tls.ts";
 import { wasReset } from "./tls_first_flight.ts";
+import { Waiting } from "./waiting.ts";
 
 /**
  * Milliseconds between two writes at least: time for nginx to read the first. What it finds together when it
@@ -27,12 +30,10 @@ import { wasReset } from "./tls_first_flight.ts";
 const PACE = 1;
 /** As for the native carrier, and nginx's part. */
 const REACTION = 0.4;
-/** Milliseconds that nginx may take to send a request, and to read what is left after our end. */
+/** Milliseconds that nginx may take to send a request. */
 const PATIENCE = 30_000;
 /** Most bytes of a request's or an answer's head. */
 const LONGEST_HEAD = 16_384;
-/** Bytes kept for a listener that is not there yet before the connection is reset. */
-const EARLY_LIMIT = 65_536;
 /** RFC 6455, section 4.2.2. */
 const WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -136,17 +137,8 @@ class FrontedConnection implements CarrierConnection {
   readonly localPort: number;
   readonly id: string;
   readonly #raw: net.Socket;
-  #listener: CoverListener | undefined;
-  #early: Uint8Array[] = [];
-  #earlyBytes = 0;
-  #outbox: Uint8Array[] = [];
-  #writing = false;
-  #lastWrite = performance.now();
-  #queued = 0;
-  #closing: "fin" | "rst" | undefined;
-  #ended: CloseReason | undefined;
-  #reported = false;
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  readonly #inbox = new Inbox(() => this.close("rst"));
+  readonly #outbox: Outbox;
 
   constructor(
     raw: net.Socket,
@@ -157,111 +149,57 @@ class FrontedConnection implements CarrierConnection {
     this.#raw = raw;
     this.localPort = raw.localPort ?? 0;
     this.id = String(remotePort);
-    raw.on("data", (bytes: Uint8Array) => this.#received(bytes));
+    let lastWrite = performance.now();
+    this.#outbox = new Outbox({
+      wait: () => lastWrite + PACE - performance.now(),
+      send: (payload, sent) => {
+        lastWrite = performance.now();
+        raw.write(payload, sent);
+      },
+      end: () => void raw.end(),
+      reset: () => void raw.resetAndDestroy(),
+      drained: () => this.listener?.onDrain?.(),
+    });
+    raw.on("data", (bytes: Uint8Array) => this.#inbox.received(bytes));
     raw.on("end", () => {
-      if (this.#closing !== undefined || !wasReset(raw)) return this.#over("fin");
+      if (this.#outbox.closing !== undefined || !wasReset(raw)) return this.#inbox.over("fin");
       // Half open, as it would be kept: nobody else lets go of it.
       raw.destroy();
-      this.#over("rst");
+      this.#inbox.over("rst");
     });
-    raw.on("error", () => this.#over("error"));
+    raw.on("error", () => this.#inbox.over("error"));
     raw.on("close", () => {
-      clearTimeout(this.#linger);
-      this.#over(this.#closing ?? "error");
+      this.#outbox.over();
+      this.#inbox.over(this.#outbox.closing ?? "error");
     });
   }
 
   get listener(): CoverListener | undefined {
-    return this.#listener;
+    return this.#inbox.listener;
   }
 
   set listener(listener: CoverListener | undefined) {
-    this.#listener = listener;
-    while (this.#early.length > 0 && this.#listener === listener && listener !== undefined) {
-      const bytes = this.#early.shift()!;
-      this.#earlyBytes -= bytes.length;
-      listener.onData(bytes);
-    }
-    this.#report();
+    this.#inbox.listener = listener;
   }
 
   get queued(): number {
-    return this.#queued;
+    return this.#outbox.queued;
   }
 
   write(payload: Uint8Array): void {
     if (payload.length > TLS_GRID.maxPayload) {
       throw new RangeError(`a record holds ${TLS_GRID.maxPayload} bytes, not ${payload.length}`);
     }
-    if (this.#closing !== undefined || payload.length === 0 || !this.#raw.writable) return;
-    this.#queued += payload.length;
-    this.#outbox.push(payload.slice());
-    this.#pump();
+    if (this.#outbox.closing !== undefined || payload.length === 0) return;
+    if (this.#raw.writable) this.#outbox.put(payload.slice());
   }
 
   close(how: "fin" | "rst"): void {
-    if (this.#closing === "rst" || this.#closing === how) return;
-    this.#closing = how;
-    if (how === "rst") {
-      this.#outbox = [];
-      this.#queued = 0;
-      this.#raw.resetAndDestroy();
-      return;
-    }
-    this.#linger = setTimeout(() => this.#raw.resetAndDestroy(), PATIENCE);
-    Deno.unrefTimer(this.#linger as unknown as number);
-    if (!this.#writing) this.#raw.end();
+    this.#outbox.close(how);
   }
 
   unread(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#early.unshift(bytes.slice());
-    this.#earlyBytes += bytes.length;
-  }
-
-  #pump(): void {
-    if (this.#writing) return;
-    const payload = this.#outbox.shift();
-    if (payload === undefined) {
-      if (this.#closing === "fin") this.#raw.end();
-      else this.#listener?.onDrain?.();
-      return;
-    }
-    this.#writing = true;
-    const wait = this.#lastWrite + PACE - performance.now();
-    if (wait > 0) setTimeout(() => this.#send(payload), wait);
-    else this.#send(payload);
-  }
-
-  #send(payload: Uint8Array): void {
-    if (this.#closing === "rst") return;
-    this.#lastWrite = performance.now();
-    this.#raw.write(payload, () => {
-      this.#writing = false;
-      this.#queued = Math.max(0, this.#queued - payload.length);
-      this.#pump();
-    });
-  }
-
-  #received(bytes: Uint8Array): void {
-    if (this.#listener !== undefined) {
-      this.#listener.onData(bytes);
-      return;
-    }
-    this.#early.push(bytes.slice());
-    this.#earlyBytes += bytes.length;
-    if (this.#earlyBytes > EARLY_LIMIT) this.close("rst");
-  }
-
-  #over(reason: CloseReason): void {
-    this.#ended ??= reason;
-    this.#report();
-  }
-
-  #report(): void {
-    if (this.#ended === undefined || this.#reported || this.#listener === undefined) return;
-    this.#reported = true;
-    this.#listener.onClose(this.#ended);
+    this.#inbox.unread(bytes);
   }
 }
 
@@ -275,7 +213,10 @@ export interface FrontedServerOptions {
   readonly path: string;
   /** nginx's certificate, without its key; the digest is that of the public key. */
   readonly identity: ServerIdentity;
-  /** Connections at most whose request has not come yet. 1000 if absent. */
+  /**
+   * Connections at most whose request has not come yet; for each one more the one that has waited longest is
+   * dropped. 1000 if absent.
+   */
   readonly maxHandshakes?: number;
 }
 
@@ -315,20 +256,13 @@ export function listenFronted(
   onConnection: (connection: CarrierConnection) => void,
 ): Promise<CarrierServer> {
   const { hostname, path, port } = options;
-  const waiting = new Set<net.Socket>();
+  const waiting = new Waiting(options.maxHandshakes ?? 1000);
   let { digest } = options.identity;
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
     raw.on("error", () => {});
-    if (waiting.size >= (options.maxHandshakes ?? 1000)) {
-      raw.destroy();
-      return;
-    }
-    waiting.add(raw);
+    waiting.add(raw, () => raw.destroy());
     const deadline = setTimeout(() => raw.destroy(), PATIENCE);
-    raw.once("close", () => {
-      clearTimeout(deadline);
-      waiting.delete(raw);
-    });
+    raw.once("close", () => clearTimeout(deadline));
     let read = new Uint8Array(0);
     const onEnd = () => raw.destroy();
     const onData = (bytes: Uint8Array) => {
@@ -356,7 +290,7 @@ export function listenFronted(
     raw.on("end", onEnd);
   });
   return new Promise((resolve, reject) => {
-    const address = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+    const address = formatAddress({ host: hostname, port });
     server.once("error", (error) => reject(new ListenError(address, "--listen", error)));
     server.listen(port, hostname, () => {
       const bound = server.address() as AddressInfo;
@@ -369,7 +303,7 @@ export function listenFronted(
         },
         close: () => {
           server.close();
-          for (const raw of waiting) raw.destroy();
+          waiting.drop();
           return Promise.resolve();
         },
       });
@@ -379,11 +313,10 @@ export function listenFronted(
 
 /** The block that hands the secret path on, for nginx's `server` of the site. */
 export function nginxLocation(path: string, behind: { host: string; port: number }): string {
-  const host = behind.host.includes(":") ? `[${behind.host}]` : behind.host;
   return `location = ${path} {
   # Whoever has the path without an upgrade meets the site's own page for what it does not have.
   if ($http_upgrade = "") { return 404; }
-  proxy_pass http://${host}:${behind.port};
+  proxy_pass http://${formatAddress(behind)};
   proxy_http_version 1.1;
   proxy_set_header Host $host;
   proxy_set_header Upgrade $http_upgrade;

@@ -1,6 +1,8 @@
 import { isIPv6 } from "node:net";
 import { UsageError } from "../../base/mod.ts";
 
+export { formatAddress } from "../../base/mod.ts";
+
 /** A host (name or address, without brackets) and a port. */
 export interface Address {
   /** Name, IPv4 or IPv6 address. */
@@ -39,9 +41,4 @@ export function parseAddress(text: string, option: string, defaultHost?: string)
   if (match === null || host === undefined || port > 65535) throw new AddressError(option, text);
   if (match[1] !== undefined && !isIPv6(match[1])) throw new AddressError(option, text);
   return { host, port };
-}
-
-/** HOST:PORT, with brackets around an IPv6 address. */
-export function formatAddress({ host, port }: Address): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

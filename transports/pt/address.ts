@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6 } from "node:net";
+import { formatAddress } from "../../base/address_text.ts";
 import { ArgumentError } from "./errors.ts";
 
 /** An IP address or a host name, and a port. */
@@ -10,8 +11,8 @@ export interface Target {
 }
 
 /** Text of an address: `192.0.2.1:80`, `[2001:db8::1]:80`, `example.com:80`. */
-export function formatTarget({ host, port }: Target): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+export function formatTarget(target: Target): string {
+  return formatAddress(target);
 }
 
 const IP_PORT = /^(?:\[([0-9a-fA-F:.]{2,45})\]|([0-9.]{7,15})):([0-9]{1,5})$/;

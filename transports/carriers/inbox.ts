@@ -1,0 +1,79 @@
+import type { CloseReason, CoverListener } from "../../playback/cover_connection.ts";
+
+/** Bytes kept for a listener that is not there yet. */
+const EARLY_LIMIT = 65_536;
+
+/**
+ * What a connection has for its listener: bytes, kept while there is none, and the end, told once and after
+ * all bytes.
+ *
+ * @example
+ * ```ts
+ * import { Inbox } from "./inbox.ts";
+ * const inbox = new Inbox(() => {});
+ * inbox.received(new Uint8Array([1, 2]));
+ * inbox.over("fin");
+ * const told: unknown[] = [];
+ * inbox.listener = { onData: ({ length }) => told.push(length), onClose: (how) => told.push(how) };
+ * if (told.join() !== "2,fin") throw new Error("both were kept");
+ * ```
+ */
+export class Inbox {
+  readonly #tooMuch: () => void;
+  #listener: CoverListener | undefined;
+  #early: Uint8Array[] = [];
+  #earlyBytes = 0;
+  #ended: CloseReason | undefined;
+  #told = false;
+
+  /** `tooMuch` is called when more than 65,536 bytes wait for a listener. */
+  constructor(tooMuch: () => void) {
+    this.#tooMuch = tooMuch;
+  }
+
+  /** Who is told, first of what came before. */
+  get listener(): CoverListener | undefined {
+    return this.#listener;
+  }
+
+  set listener(listener: CoverListener | undefined) {
+    this.#listener = listener;
+    // A listener may hand the connection on while it is told of these bytes.
+    while (listener !== undefined && this.#listener === listener && this.#early.length > 0) {
+      const bytes = this.#early.shift()!;
+      this.#earlyBytes -= bytes.length;
+      listener.onData(bytes);
+    }
+    this.#tellEnd();
+  }
+
+  /** Bytes that have come. */
+  received(bytes: Uint8Array): void {
+    if (this.#listener !== undefined) {
+      this.#listener.onData(bytes);
+      return;
+    }
+    this.#early.push(bytes.slice());
+    this.#earlyBytes += bytes.length;
+    if (this.#earlyBytes > EARLY_LIMIT) this.#tooMuch();
+  }
+
+  /** Gives bytes back, for the listener that is set next. */
+  unread(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#early.unshift(bytes.slice());
+    this.#earlyBytes += bytes.length;
+  }
+
+  /** Nothing follows; the first reason counts. */
+  over(reason: CloseReason): void {
+    this.#ended ??= reason;
+    this.#tellEnd();
+  }
+
+  #tellEnd(): void {
+    if (this.#ended === undefined || this.#told || this.#listener === undefined) return;
+    this.#told = true;
+    this.#listener.onClose(this.#ended);
+  }
+}
