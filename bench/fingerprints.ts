@@ -19,6 +19,7 @@ import { alpnOf, parseLine, startClient, startServer } from "../transports/mimic
 import { ja4 } from "./ja4.ts";
 import { freePort, startNginx } from "./nginx.ts";
 import { recordText } from "./probes.ts";
+import { recorded } from "./support/loopback_recording.ts";
 
 /** Milliseconds that our client plays. */
 const PLAY = 12_000;
@@ -41,37 +42,6 @@ async function text(program: string, args: string[], input?: string): Promise<st
   const { stdout } = await child.output();
   clearTimeout(deadline);
   return new TextDecoder().decode(stdout);
-}
-
-/** Records what goes through `port` on loopback while `act` runs. */
-async function recorded(file: string, port: number, act: () => Promise<unknown>): Promise<void> {
-  const child = new Deno.Command("tcpdump", {
-    args: [
-      "-i",
-      "lo",
-      "--immediate-mode",
-      "-U",
-      "-s",
-      "0",
-      "-B",
-      "16384",
-      "-w",
-      file,
-      "tcp",
-      "port",
-      String(port),
-    ],
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const stderr = child.stderr.getReader();
-  await stderr.read();
-  await pause(300);
-  await act();
-  await pause(500);
-  child.kill("SIGINT");
-  await child.status;
-  await stderr.cancel();
 }
 
 interface Look {
@@ -163,7 +133,7 @@ try {
     const url = `https://www.example.com:${port}/`;
     const program = async (name: string, act: () => Promise<unknown>) => {
       const file = `${folder}/${name}.pcap`;
-      await recorded(file, port, act);
+      await recorded(file, ["tcp", "port", String(port)], act);
       rows.push([`${name} to nginx`, await look(file, port)]);
     };
     await program("Chromium", () =>
@@ -188,7 +158,7 @@ try {
   }
   const ours = async (name: string, line: string, port: number) => {
     const file = `${folder}/${name}.pcap`;
-    await recorded(file, port, async () => {
+    await recorded(file, ["tcp", "port", String(port)], async () => {
       const client = await startClient({
         line: parseLine(line),
         connect: { host: "127.0.0.1", port },

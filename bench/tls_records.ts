@@ -17,6 +17,7 @@ import {
   readFrontIdentity,
 } from "../transports/carriers/mod.ts";
 import { freePort, startNginx } from "./nginx.ts";
+import { recorded } from "./support/loopback_recording.ts";
 
 const WRITES = 2000;
 const BURST = 8;
@@ -33,22 +34,7 @@ interface Ends {
 
 async function recordsOf(port: number, act: () => Promise<void>): Promise<number[]> {
   const file = await Deno.makeTempFile({ suffix: ".pcap" });
-  const child = new Deno.Command("tcpdump", {
-    args: [
-      ...["-i", "lo", "--immediate-mode", "-U", "-s", "0", "-B", "65536", "-w", file],
-      ...["tcp", "src", "port", String(port)],
-    ],
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const stderr = child.stderr.getReader();
-  await stderr.read();
-  await pause(300);
-  await act();
-  await pause(500);
-  child.kill("SIGINT");
-  await child.status;
-  await stderr.cancel();
+  await recorded(file, ["tcp", "src", "port", String(port)], act);
   const { stdout } = await new Deno.Command("tshark", {
     args: [
       ...["-r", file, "-Y", "tls.record.opaque_type==23", "-T", "fields"],

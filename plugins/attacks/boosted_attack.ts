@@ -2,6 +2,7 @@ import type { AttackOptions, AttackPlugin, LabelledSamples, SampleSet } from "..
 import { BoostedTrees, BOOSTING } from "./gradient_boosting_trees.ts";
 import { type Parameter, readParameters } from "./parameters.ts";
 import type { Rows } from "./scaler.ts";
+import { verdictsOf } from "./verdicts.ts";
 
 /** Parameters of boosting, as `--set` knows them. */
 const PARAMETERS = {
@@ -90,21 +91,7 @@ export function boostedAttack<Own extends Record<string, Parameter>>(
     classify(samples: SampleSet) {
       if (trained === undefined) throw new Error("classify was called before train");
       const { trees, values } = trained;
-      const { classes } = trees;
-      const shares = trees.shares(rows(samples, values));
-      const labels = new Int32Array(samples.count);
-      const confidence = new Float64Array(samples.count);
-      const anomaly = new Float64Array(samples.count);
-      for (let i = 0; i < samples.count; i++) {
-        let best = 0;
-        for (let c = 1; c < classes; c++) {
-          if (shares[i * classes + c]! > shares[i * classes + best]!) best = c;
-        }
-        confidence[i] = Math.min(1, shares[i * classes + best]!);
-        anomaly[i] = 1 - confidence[i]!;
-        labels[i] = confidence[i]! < values.unknown ? -1 : best;
-      }
-      return { labels, confidence, anomaly };
+      return verdictsOf(trees.shares(rows(samples, values)), trees.classes, values.unknown);
     },
   };
 }

@@ -2,6 +2,7 @@ import type { AttackOptions, AttackPlugin, LabelledSamples, SampleSet } from "..
 import { RandomForest } from "./forest.ts";
 import { messageRows } from "./message_features.ts";
 import { readParameters } from "./parameters.ts";
+import { verdictsOf } from "./verdicts.ts";
 
 const PARAMETERS = {
   /** Trees. */
@@ -49,20 +50,7 @@ const randomForest: AttackPlugin = {
   classify(samples: SampleSet) {
     if (trained === undefined) throw new Error("classify was called before train");
     const { forest, classes, unknown, clock } = trained;
-    const shares = forest.shares(messageRows(samples, clock));
-    const labels = new Int32Array(samples.count);
-    const confidence = new Float64Array(samples.count);
-    const anomaly = new Float64Array(samples.count);
-    for (let i = 0; i < samples.count; i++) {
-      let best = 0;
-      for (let c = 1; c < classes; c++) {
-        if (shares[i * classes + c]! > shares[i * classes + best]!) best = c;
-      }
-      confidence[i] = Math.min(1, shares[i * classes + best]!);
-      anomaly[i] = 1 - confidence[i]!;
-      labels[i] = confidence[i]! < unknown ? -1 : best;
-    }
-    return { labels, confidence, anomaly };
+    return verdictsOf(forest.shares(messageRows(samples, clock)), classes, unknown);
   },
 };
 

@@ -8,28 +8,7 @@ import gradientBoosting from "../../plugins/attacks/gradient_boosting.ts";
 import { BoostedTrees, BOOSTING } from "../../plugins/attacks/gradient_boosting_trees.ts";
 import { Draws } from "../../plugins/attacks/draws.ts";
 import { loadAttack } from "../../plugins/mod.ts";
-import { makeSamples, normal, threeClasses } from "./made_samples.ts";
-
-/** Two classes that only two columns together tell apart (exclusive or), among columns of noise. */
-function exclusiveOr(count: number, seed: number) {
-  const draws = new Draws(seed);
-  const width = 6;
-  const values = Float64Array.from({ length: count * width }, () => normal(draws));
-  const labels = Uint16Array.from(
-    { length: count },
-    (_, i) => (values[i * width]! > 0) === (values[i * width + 1]! > 0) ? 1 : 0,
-  );
-  return { rows: { count, width, values }, labels };
-}
-
-function right(shares: Float64Array, labels: Uint16Array, classes: number): number {
-  let hits = 0;
-  labels.forEach((label, i) => {
-    const own = shares.subarray(i * classes, (i + 1) * classes);
-    if (own.every((share, c) => c === label || share < own[label]!)) hits++;
-  });
-  return hits / labels.length;
-}
+import { exclusiveOr, makeSamples, right, threeClasses } from "./made_samples.ts";
 
 Deno.test("boosted trees learn what no single column tells, and say which columns told", () => {
   const train = exclusiveOr(600, 1);

@@ -66,3 +66,25 @@ export function threeClasses(seed: number, each = 10): LabelledSamples {
     { name: "ssh", centre: [200, 300, 20], width: 60, captures: 6, each },
   ], seed);
 }
+
+/** Two classes that only two columns together tell apart (exclusive or), among columns of noise. */
+export function exclusiveOr(count: number, seed: number) {
+  const draws = new Draws(seed);
+  const width = 6;
+  const values = Float64Array.from({ length: count * width }, () => normal(draws));
+  const labels = Uint16Array.from(
+    { length: count },
+    (_, i) => (values[i * width]! > 0) === (values[i * width + 1]! > 0) ? 1 : 0,
+  );
+  return { rows: { count, width, values }, labels };
+}
+
+/** Share of the rows whose label has a larger share than every other. */
+export function right(shares: Float64Array, labels: Uint16Array, classes: number): number {
+  let hits = 0;
+  labels.forEach((label, i) => {
+    const own = shares.subarray(i * classes, (i + 1) * classes);
+    if (own.every((share, c) => c === label || share < own[label]!)) hits++;
+  });
+  return hits / labels.length;
+}

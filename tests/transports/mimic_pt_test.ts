@@ -110,6 +110,26 @@ async function startTorClient(state: string) {
   return { transport, socks: Number(/:(\d+)$/.exec(method)![1]) };
 }
 
+/** A bridge before an echo, and a client's transport; all of it ends with the test. */
+async function startBoth() {
+  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
+  const tor = await serveTcp(echo);
+  const { bridge, method } = await startBridge(folder, tor.port, "mimic:model=constant-rate");
+  const { transport, socks } = await startTorClient(`${folder}/client/`);
+  return {
+    bridge,
+    transport,
+    socks,
+    ...argsOf(method),
+    [Symbol.asyncDispose]: async () => {
+      await transport.stop();
+      await bridge.stop();
+      await tor[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
 /** Asks a client transport for a connection, as tor does; returns the wire and the reply's code. */
 async function ask(socks: number, port: number, args: Record<string, string>) {
   const wire = await Wire.open("127.0.0.1", socks);
@@ -324,62 +344,35 @@ Deno.test("mimic under tor: at the first SIGINT a bridge listens no more, what i
 });
 
 Deno.test("mimic under tor: at the first SIGINT a bridge reaches its tor no more; the second ends it", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
-  await using tor = await serveTcp(echo);
-  const { bridge, method } = await startBridge(folder, tor.port, "mimic:model=constant-rate");
-  const { port, args } = argsOf(method);
-  const { transport, socks } = await startTorClient(`${folder}/client/`);
-  try {
-    assert.equal((await ask(socks, port, args)).code, 0);
-    bridge.kill("SIGINT");
-    while (await takes(port)) await soon();
-    assert.equal((await ask(socks, port, args)).code, 2);
-    bridge.kill("SIGINT");
-    assert.equal(await bridge.ended(), 0);
-  } finally {
-    await transport.stop();
-    await bridge.stop();
-  }
-  await Deno.remove(folder, { recursive: true });
+  await using both = await startBoth();
+  const { bridge, socks, port, args } = both;
+  assert.equal((await ask(socks, port, args)).code, 0);
+  bridge.kill("SIGINT");
+  while (await takes(port)) await soon();
+  assert.equal((await ask(socks, port, args)).code, 2);
+  bridge.kill("SIGINT");
+  assert.equal(await bridge.ended(), 0);
 });
 
 Deno.test("mimic under tor: a client's first SIGINT closes its door, the last connection ends it", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
-  await using tor = await serveTcp(echo);
-  const { bridge, method } = await startBridge(folder, tor.port, "mimic:model=constant-rate");
-  const { port, args } = argsOf(method);
-  const { transport, socks } = await startTorClient(`${folder}/client/`);
-  try {
-    const { wire } = await ask(socks, port, args);
-    transport.kill("SIGINT");
-    while (await takes(socks)) await soon();
-    wire.send("still there").socket.end();
-    assert.deepEqual(await wire.all(), [...new TextEncoder().encode("still there")]);
-    assert.equal(await transport.ended(), 0);
-  } finally {
-    await transport.stop();
-    await bridge.stop();
-  }
-  await Deno.remove(folder, { recursive: true });
+  await using both = await startBoth();
+  const { transport, socks, port, args } = both;
+  const { wire } = await ask(socks, port, args);
+  transport.kill("SIGINT");
+  while (await takes(socks)) await soon();
+  wire.send("still there").socket.end();
+  assert.deepEqual(await wire.all(), [...new TextEncoder().encode("still there")]);
+  assert.equal(await transport.ended(), 0);
 });
 
 Deno.test("mimic under tor: SIGTERM ends both ends at once", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "mimic-pt-" });
-  await using tor = await serveTcp(echo);
-  const { bridge, method } = await startBridge(folder, tor.port, "mimic:model=constant-rate");
-  const { port, args } = argsOf(method);
-  const { transport, socks } = await startTorClient(`${folder}/client/`);
-  try {
-    const { wire } = await ask(socks, port, args);
-    transport.kill("SIGTERM");
-    assert.equal(await transport.ended(), 0);
-    // What tor had is torn, not ended as if it were whole.
-    assert.deepEqual(await wire.all(), []);
-    bridge.kill("SIGTERM");
-    assert.equal(await bridge.ended(), 0);
-  } finally {
-    await transport.stop();
-    await bridge.stop();
-  }
-  await Deno.remove(folder, { recursive: true });
+  await using both = await startBoth();
+  const { transport, bridge, socks, port, args } = both;
+  const { wire } = await ask(socks, port, args);
+  transport.kill("SIGTERM");
+  assert.equal(await transport.ended(), 0);
+  // What tor had is torn, not ended as if it were whole.
+  assert.deepEqual(await wire.all(), []);
+  bridge.kill("SIGTERM");
+  assert.equal(await bridge.ended(), 0);
 });
