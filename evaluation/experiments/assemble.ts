@@ -3,6 +3,8 @@ import type { EvaluationPlan, PlannedJobs, Results } from "./plan.ts";
 import { bulkTransferSection } from "./sections/bulk_transfer.ts";
 import { fidelitySection } from "./sections/fidelity.ts";
 import { modernSection } from "./sections/modern_attackers.ts";
+import { roughLinkSection } from "./sections/rough_links.ts";
+import { scheduleSection } from "./sections/schedules.ts";
 import { seedSection } from "./sections/seed_attacks.ts";
 
 /** The parts of the report. */
@@ -22,7 +24,9 @@ export function assemble(
       seedSection(plan, planned, results),
       bulkTransferSection(planned, results),
       modernSection(plan, planned, results),
-      fidelitySection(planned, results),
+      fidelitySection(plan, planned, results),
+      roughLinkSection(planned, results),
+      scheduleSection(planned, results),
     ],
     method: [
       {

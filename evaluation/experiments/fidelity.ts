@@ -7,6 +7,7 @@ import {
   readConnections,
 } from "../../capture/mod.ts";
 import { unusable } from "../samples.ts";
+import { type Curve, curveOf } from "./curve.ts";
 import { sourcesOf, type Traffic } from "./traffic.ts";
 
 /** How like cover is to real traffic, variable by variable. */
@@ -36,9 +37,6 @@ export interface VariableFidelity {
   /** Points of both distributions: value, share at or below it. */
   readonly curves: { readonly real: Curve; readonly cover: Curve };
 }
-
-/** A distribution's points. */
-export type Curve = readonly (readonly [number, number])[];
 
 /** Least, median and greatest. */
 export interface Range {
@@ -75,6 +73,13 @@ export interface FidelityResult {
     /** Real runs. */
     readonly real: Range;
   }[];
+  /** Seconds that runs last, from the first connection's start to the last packet. */
+  readonly seconds: {
+    /** Cover's runs. */
+    readonly cover: Range;
+    /** Real runs. */
+    readonly real: Range;
+  };
 }
 
 const VARIABLES: Readonly<Record<string, string>> = {
@@ -93,7 +98,6 @@ const [PAIRS, REQ, RESP, REQTHINK, RESPTHINK, INTERCONN, PACKET, DURATION, BYTES
 ) as [string, string, string, string, string, string, string, string, string];
 /** Packets of a run that the distribution of sizes rests on: beyond, every further one changes nothing. */
 const MOST_PACKETS = 20_000;
-const POINTS = 60;
 /** Longest series of bytes by millisecond, from the start of a run. */
 const SERIES = 2 ** 20;
 const SCALES = 18;
@@ -103,6 +107,7 @@ interface Run {
   readonly values: Map<string, number[]>;
   readonly figures: Map<string, number>;
   readonly energy: readonly number[];
+  readonly seconds: number;
 }
 
 /** Compares cover with real traffic beside what real runs differ by. */
@@ -154,6 +159,10 @@ export async function fidelity(job: FidelityJob): Promise<FidelityResult> {
       cover: rangeOf(cover.map(({ energy }) => energy[scale]!)),
       real: rangeOf(real.map(({ energy }) => energy[scale]!)),
     })).filter(({ cover, real }) => Number.isFinite(cover.middle) && Number.isFinite(real.middle)),
+    seconds: {
+      cover: rangeOf(cover.map(({ seconds }) => seconds)),
+      real: rangeOf(real.map(({ seconds }) => seconds)),
+    },
   };
 }
 
@@ -170,6 +179,7 @@ async function readRun(source: CaptureSource): Promise<Run> {
   const first = connections[0]?.startTime ?? 0;
   const series = new Float64Array(SERIES);
   let last = 0;
+  let end = first;
   const sizes: number[][] = [];
   const thinks: number[][] = [];
   const pairs: [number, number][] = [];
@@ -177,6 +187,7 @@ async function readRun(source: CaptureSource): Promise<Run> {
   const lastStart = new Map<string, number>();
   for (const connection of connections) {
     const { clientAddress, endTime, segments, startTime } = connection;
+    end = Math.max(end, endTime);
     for (let row = 0; row < segments.length; row++) {
       const at = Math.floor(startTime - first + segments.time[row]!);
       if (at < SERIES) {
@@ -217,6 +228,7 @@ async function readRun(source: CaptureSource): Promise<Run> {
       ["response size and its think time, rank correlation", rankCorrelation(thinkPairs)],
     ]),
     energy: energyOf(series.subarray(0, last + 1)),
+    seconds: (end - first) / 1000,
   };
 }
 
@@ -317,11 +329,4 @@ function rangeOf(values: readonly number[]): Range {
   if (sorted.length === 0) return { low: NaN, middle: NaN, high: NaN };
   const middle = (sorted[sorted.length - 1 >> 1]! + sorted[sorted.length >> 1]!) / 2;
   return { low: sorted[0]!, middle, high: sorted.at(-1)! };
-}
-
-function curveOf(sorted: Float64Array): Curve {
-  return Array.from({ length: POINTS + 1 }, (_, i) => {
-    const at = Math.max(0, Math.ceil(i / POINTS * sorted.length) - 1);
-    return [sorted[at]!, (at + 1) / sorted.length] as const;
-  });
 }

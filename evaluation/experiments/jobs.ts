@@ -2,8 +2,11 @@ import type { LabelledSamples } from "../../plugins/attack.ts";
 import { fidelity, type FidelityJob, type FidelityResult } from "./fidelity.ts";
 import { attackInThisThread } from "./local_attack.ts";
 import { repeats, type RepeatsJob, type RepeatsResult } from "./repeats.ts";
+import { roughLink, type RoughLinkJob, type RoughLinkResult } from "./rough_link.ts";
+import { scheduleLeak, type ScheduleLeakJob, type ScheduleLeakResult } from "./schedule_leak.ts";
 import { seedAttacks, type SeedAttacksJob, type SeedAttacksResult } from "./seed_attacks.ts";
 import { type ToldApart, toldApart } from "./told_apart.ts";
+import { tellingColumns } from "./telling_columns.ts";
 import { samplesOf, type Traffic } from "./traffic.ts";
 import { transfer, type TransferJob, type TransferResult } from "./transfers.ts";
 
@@ -39,6 +42,10 @@ export interface JobArguments {
   "repeats": RepeatsJob;
   /** See {@linkcode fidelity}. */
   "fidelity": FidelityJob;
+  /** See {@linkcode roughLink}. */
+  "rough-link": RoughLinkJob;
+  /** See {@linkcode scheduleLeak}. */
+  "schedule-leak": ScheduleLeakJob;
 }
 
 /** What each kind of job comes to: plain data. */
@@ -53,6 +60,10 @@ export interface JobResults {
   "repeats": RepeatsResult;
   /** See {@linkcode fidelity}. */
   "fidelity": FidelityResult;
+  /** See {@linkcode roughLink}. */
+  "rough-link": RoughLinkResult;
+  /** See {@linkcode scheduleLeak}. */
+  "schedule-leak": ScheduleLeakResult;
 }
 
 /** A kind of job. */
@@ -81,6 +92,10 @@ export async function doJob(job: Job): Promise<JobResults[JobKind]> {
       return await repeats(job.args);
     case "fidelity":
       return await fidelity(job.args);
+    case "rough-link":
+      return await roughLink(job.args);
+    case "schedule-leak":
+      return await scheduleLeak(job.args);
     case "told-apart":
       return await tellApart(job.args);
   }
@@ -94,13 +109,15 @@ async function tellApart(
 ): Promise<ToldApart> {
   const read = async (traffic: Traffic): Promise<LabelledSamples> =>
     await samplesOf(traffic, protocol, handshake);
-  return await toldApart({
+  const samples = { real: await read(real), other: await read(other) };
+  const found = await toldApart({
     program: attackInThisThread(attack),
-    real: await read(real),
-    other: await read(other),
+    ...samples,
     seed,
     most,
     ...(attack === "knn" ? { parameters: { t: NONE_UNKNOWN } } : {}),
     ...(clock === undefined ? {} : { parameters: { clock } }),
   });
+  const importances = new Map(found.importances);
+  return { ...found, columns: tellingColumns(attack, importances, samples.real, samples.other) };
 }

@@ -1,5 +1,7 @@
+import type { Scheduling } from "../../playback/mod.ts";
 import type { LabelledCaptures } from "../samples.ts";
 import type { Job, JobKind, JobResults } from "./jobs.ts";
+import { ROUGH_LINKS } from "./rough_link.ts";
 import type { Named } from "./seed_attacks.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -63,6 +65,18 @@ export interface PlannedJobs {
     readonly protocol: string;
     readonly job: number;
   }[];
+  /** Playback over rough links. */
+  readonly roughLinks: readonly {
+    readonly model: string;
+    readonly link: string;
+    readonly job: number;
+  }[];
+  /** What schedules reveal. */
+  readonly leaks: readonly {
+    readonly model: string;
+    readonly schedule: Scheduling;
+    readonly job: number;
+  }[];
 }
 
 /** Results in the order of the planned jobs. */
@@ -86,10 +100,13 @@ export const TRANSFER = 100_000;
 /** Constant rate at the seed's 1448 bytes every 500 ms, and at the 28 kbit/s of its poster. */
 export const CONSTANT_RATES = ["constant-rate", "constant-rate:28"] as const;
 
-/** How much of everything. */
+/** Schedules that an attacker watches. */
+export const SCHEDULES: readonly Scheduling[] = ["strict", "demand", "adaptive"];
+
+/** How much of everything; `leaking` is how many models are watched under each schedule. */
 const SIZES = {
-  quick: { runs: 3, connections: 80, transfers: 3, most: 3 },
-  full: { runs: 6, connections: 150, transfers: 15, most: 5 },
+  quick: { runs: 3, connections: 80, transfers: 3, most: 3, users: 4, minutes: 3, leaking: 1 },
+  full: { runs: 6, connections: 150, transfers: 15, most: 5, users: 8, minutes: 6, leaking: 3 },
 } as const;
 
 /** Plans the jobs of an evaluation. */
@@ -233,5 +250,30 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
       );
     }
   }
-  return { jobs, seedAttacks, transfers, toldApart, repeats, fidelity };
+  const usual = models.map(({ model }) => model)
+    .filter((model) => !model.startsWith("constant-rate") && !model.endsWith("-structural"));
+  const text = `evaluate ${seed}`;
+  const roughLinks = usual.flatMap((model) =>
+    Object.keys(ROUGH_LINKS).map((link) => ({
+      model,
+      link,
+      job: add({
+        kind: "rough-link",
+        name: `playback of ${model} over a rough link (${link})`,
+        args: { model, link, connections: size.connections, seed: text },
+      }),
+    }))
+  );
+  const leaks = usual.slice(0, size.leaking).flatMap((model) =>
+    SCHEDULES.map((schedule) => ({
+      model,
+      schedule,
+      job: add({
+        kind: "schedule-leak",
+        name: `what ${schedule} tells of users under ${model}`,
+        args: { model, schedule, users: size.users, minutes: size.minutes, seed: text },
+      }),
+    }))
+  );
+  return { jobs, seedAttacks, transfers, toldApart, repeats, fidelity, roughLinks, leaks };
 }

@@ -16,8 +16,8 @@ export interface PoolOptions {
   readonly jobs: readonly Job[];
   /** Folder of finished results; a job whose result is there is not done again. */
   readonly folder: string;
-  /** What results depend on besides the jobs: version of the code, digests of what is read. */
-  readonly inputs: unknown;
+  /** What a job's result depends on besides its arguments: version of the code, digests of what it reads. */
+  readonly inputs: (job: Job) => unknown;
   /** Workers. */
   readonly workers: number;
   /** Jobs done so far, of how many, and which was the last; how many of them were there before. */
@@ -43,7 +43,7 @@ export async function runJobs(options: PoolOptions): Promise<JobResults[JobKind]
   const results: (JobResults[JobKind] | undefined)[] = [];
   const waiting: number[] = [];
   for (const [index, job] of jobs.entries()) {
-    const before = await kept(`${folder}/${resultFile(job, inputs)}`);
+    const before = await kept(`${folder}/${resultFile(job, inputs(job))}`);
     results.push(before);
     if (before === undefined) waiting.push(index);
   }
@@ -60,8 +60,9 @@ export async function runJobs(options: PoolOptions): Promise<JobResults[JobKind]
       try {
         const result = await worker.do(job);
         const { args, kind, name } = job;
-        const text = JSON.stringify({ name, kind, args, inputs, result }, undefined, 1);
-        await writeFileAtomically(`${folder}/${resultFile(job, inputs)}`, `${text}\n`);
+        const read = inputs(job);
+        const text = JSON.stringify({ name, kind, args, inputs: read, result }, undefined, 1);
+        await writeFileAtomically(`${folder}/${resultFile(job, read)}`, `${text}\n`);
         results[index] = result;
         onProgress?.(++done, jobs.length, name, before);
       } catch (error) {

@@ -6,7 +6,7 @@ import { type EvaluationPlan, planJobs } from "./plan.ts";
 import { runJobs } from "./pool.ts";
 
 /** Results of another version are not taken for this one's: to be raised with every change that changes figures. */
-export const EVALUATION_VERSION = 1;
+export const EVALUATION_VERSION = 2;
 
 /** How {@linkcode runEvaluation} runs. */
 export interface EvaluationOptions extends EvaluationPlan {
@@ -18,6 +18,13 @@ export interface EvaluationOptions extends EvaluationPlan {
   readonly madeAt: string;
   /** Jobs done so far, of how many, the last one's name, and how many were there before. */
   readonly onProgress?: (done: number, total: number, last: string, before: number) => void;
+}
+
+/** Every text in plain data: paths of captures and names of models are among them. */
+function namesIn(data: unknown): Set<string> {
+  if (typeof data === "string") return new Set([data]);
+  if (typeof data !== "object" || data === null) return new Set();
+  return Object.values(data).reduce((all: Set<string>, one) => all.union(namesIn(one)), new Set());
 }
 
 async function digestOf(path: string): Promise<string> {
@@ -35,19 +42,23 @@ async function digestOf(path: string): Promise<string> {
 export async function runEvaluation(options: EvaluationOptions): Promise<EvaluationResult> {
   const captures = [options.real, options.learned, options.recorded].flat()
     .flatMap((labelled) => labelled.captures.map(String));
-  const digests: string[] = [];
-  for (const path of [...new Set(captures)].sort()) digests.push(`${path} ${await digestOf(path)}`);
-  const models: string[] = [];
-  for (const { model } of options.models) models.push((await loadModel(model)).description.digest);
+  const digests = new Map<string, string>();
+  for (const path of new Set(captures)) digests.set(path, await digestOf(path));
+  for (const { model } of options.models) {
+    digests.set(model, (await loadModel(model)).description.digest);
+  }
   const planned = planJobs(options);
   const results = await runJobs({
     jobs: planned.jobs,
     folder: options.folder,
-    inputs: {
+    inputs: ({ args }) => ({
       version: EVALUATION_VERSION,
-      captures: createHash("sha256").update(digests.join("\n")).digest("hex"),
-      models: createHash("sha256").update(models.join("\n")).digest("hex"),
-    },
+      read: Object.fromEntries(
+        [...namesIn(args)].filter((name) => digests.has(name)).sort().map((
+          name,
+        ) => [name, digests.get(name)]),
+      ),
+    }),
     workers: options.workers,
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });

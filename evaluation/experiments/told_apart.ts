@@ -3,6 +3,7 @@ import { Draws } from "../../plugins/attacks/draws.ts";
 import type { AttackProgram } from "../../plugins/host/mod.ts";
 import { areaUnderCurve, secondClassScores } from "../metrics.ts";
 import { asTwoClasses, indicesWhere, selectSamples } from "../samples.ts";
+import type { TellingColumn } from "./telling_columns.ts";
 
 /** What {@linkcode toldApart} is run with. */
 export interface ToldApartOptions {
@@ -53,6 +54,10 @@ export interface ToldApart {
   readonly baseRates: readonly AtBaseRate[];
   /** Columns that told most, by the attack's own account. */
   readonly telling: readonly string[];
+  /** Columns and their share of the attack's gain, mean over the pairs, greatest first; empty if it does not say. */
+  readonly importances: readonly (readonly [name: string, share: number])[];
+  /** The worst columns with their distributions; filled by who knows the attack's columns. */
+  readonly columns: readonly TellingColumn[];
 }
 
 const RESAMPLES = 1000;
@@ -78,6 +83,7 @@ export async function toldApart(options: ToldApartOptions): Promise<ToldApart> {
   const areas: number[][] = [];
   const scored: { score: number; other: boolean }[] = [];
   const telling = new Map<string, number>();
+  const importances = new Map<string, number>();
   for (const realRun of realRuns) {
     const row: number[] = [];
     for (const otherRun of otherRuns) {
@@ -95,9 +101,14 @@ export async function toldApart(options: ToldApartOptions): Promise<ToldApart> {
       row.push(areaUnderCurve(scores, test.labels));
       scores.forEach((score, i) => scored.push({ score, other: test.labels[i] === 1 }));
       if (Array.isArray(notes.mostTelling)) {
-        notes.mostTelling.forEach((name, rank) =>
-          telling.set(String(name), (telling.get(String(name)) ?? 0) + 1 / (1 + rank))
-        );
+        const shares: readonly unknown[] = Array.isArray(notes.importance) ? notes.importance : [];
+        notes.mostTelling.forEach((name, rank) => {
+          telling.set(String(name), (telling.get(String(name)) ?? 0) + 1 / (1 + rank));
+          if (typeof shares[rank] === "number") {
+            const mean = shares[rank] / (realRuns.length * otherRuns.length);
+            importances.set(String(name), (importances.get(String(name)) ?? 0) + mean);
+          }
+        });
       }
     }
     areas.push(row);
@@ -115,6 +126,8 @@ export async function toldApart(options: ToldApartOptions): Promise<ToldApart> {
     bound,
     baseRates: BASE_RATES.map((realForEach) => atBaseRate(scored, realForEach, bound)),
     telling: [...telling].sort((a, b) => b[1] - a[1]).slice(0, 5).map(([name]) => name),
+    importances: [...importances].sort((a, b) => b[1] - a[1]),
+    columns: [],
   };
 }
 

@@ -17,6 +17,8 @@ Deno.test("evaluate: report, tables and JSON from one command; nothing is done t
       "The seed's figure 1: bandwidth and overhead",
       "Today's attackers",
       "Fidelity, variable by variable",
+      "Playback under loss, jitter and a rate drop",
+      "What schedules reveal: demand and adaptive against strict",
     ]);
     const [, , modern] = result.sections;
     // Constant rate is found by every attacker, and the report says that it had to be.

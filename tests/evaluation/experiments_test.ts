@@ -9,7 +9,10 @@ import {
 import { attackInThisThread } from "../../evaluation/experiments/local_attack.ts";
 import type { Job } from "../../evaluation/experiments/jobs.ts";
 import { JobFailed, resultFile, runJobs } from "../../evaluation/experiments/pool.ts";
-import { repeats } from "../../evaluation/experiments/repeats.ts";
+import { nearest, repeats, vectorOf } from "../../evaluation/experiments/repeats.ts";
+import { ROUGH_LINKS, roughLink } from "../../evaluation/experiments/rough_link.ts";
+import { scheduleLeak } from "../../evaluation/experiments/schedule_leak.ts";
+import { tellingColumns } from "../../evaluation/experiments/telling_columns.ts";
 import { toldApart } from "../../evaluation/experiments/told_apart.ts";
 import { transfer } from "../../evaluation/experiments/transfers.ts";
 import { makeSamples } from "../plugins/made_samples.ts";
@@ -113,7 +116,61 @@ Deno.test("repeats: constant rate repeats itself", async () => {
     real: cover(2, "b"),
     cover: cover(1, "c"),
   });
-  assert.deepEqual(result, { cover: 1, real: 1, coverLong: 1, realLong: 1, n: [4, 8] });
+  const { coverDistance, realDistance, ...shares } = result;
+  assert.deepEqual(shares, { cover: 1, real: 1, coverLong: 1, realLong: 1, n: [4, 8] });
+  assert.deepEqual([coverDistance.high, realDistance.high], [0, 0]);
+});
+
+Deno.test("distances: none to itself, the same either way, one doubling for twice the bytes, sign matters", () => {
+  const sizes = fc.array(fc.integer({ min: -100_000, max: 100_000 }).filter((n) => n !== 0), {
+    minLength: 1,
+    maxLength: 40,
+  });
+  fc.assert(fc.property(sizes, sizes, (first, second) => {
+    const [a, b] = [vectorOf(first), vectorOf(second)];
+    assert.equal(nearest(a, [b, a]), 0);
+    assert.ok(Math.abs(nearest(a, [b]) - nearest(b, [a])) < 1e-9);
+  }));
+  assert.equal(nearest(vectorOf([1]), []), Infinity);
+  assert.ok(
+    nearest(vectorOf([500]), [vectorOf([-500])]) > nearest(vectorOf([500]), [vectorOf([1000])]),
+  );
+});
+
+Deno.test("rough links: what is said stays the same byte for byte, when it is said does not", async () => {
+  for (const link of Object.keys(ROUGH_LINKS)) {
+    const { connections, gapsKs, gapsKsFloor, same } = await roughLink({
+      model: "constant-rate",
+      link,
+      connections: 6,
+      seed: "x",
+    });
+    assert.deepEqual([connections, same], [6, 6], link);
+    assert.ok(link === "rate-drop" || gapsKs > gapsKsFloor, `${link} ${gapsKs} ${gapsKsFloor}`);
+  }
+});
+
+Deno.test("schedules: strict tells nothing of a user, and says on how many connections that rests", async () => {
+  const job = { model: "https", users: 3, minutes: 1, seed: "x" } as const;
+  const { across, gaps, inside } = await scheduleLeak({ ...job, schedule: "strict" });
+  assert.ok(Math.abs(inside.auc - 0.5) < 0.1 && Math.abs(across.auc - 0.5) < 0.35);
+  assert.ok(inside.n[0] > 20 && inside.n[1] > 20 && gaps[0] > 0 && gaps[1] > 0);
+});
+
+Deno.test("telling columns: the worst first, with both distributions; what is not there is left out", () => {
+  const made = (messages: number[], seed: number) =>
+    makeSamples([{ name: "x", centre: [0], width: 1, captures: 2, each: 10, messages }], seed);
+  const columns = tellingColumns(
+    "first-messages",
+    new Map([["size0", 0.2], ["size2", 0.7]]),
+    made([100, -100, 50], 1),
+    made([900, -100], 2),
+  );
+  assert.deepEqual(columns.map(({ name }) => name), ["size2", "size0"]);
+  assert.deepEqual(columns[0]!.present, [1, 0]);
+  assert.deepEqual(columns[0]!.curves.other, []);
+  assert.equal(columns[1]!.ks, 1);
+  assert.deepEqual(tellingColumns("knn", new Map([["x", 1]]), made([1], 1), made([1], 2)), []);
 });
 
 Deno.test("jobs: results are kept, not done again, and belong to their inputs; a failure names its job", async () => {
@@ -136,7 +193,7 @@ Deno.test("jobs: results are kept, not done again, and belong to their inputs; a
     const options = {
       jobs,
       folder,
-      inputs: { version: 1 },
+      inputs: () => ({ version: 1 }),
       workers: 2,
       onProgress: (done: number, total: number, _: string, before: number) =>
         seen.push([done, total, before]),

@@ -1,4 +1,5 @@
 import type { Range } from "../fidelity.ts";
+import type { EvaluationPlan } from "../plan.ts";
 
 /** A share as percent. */
 export const percent = (share: number, digits = 0) => `${(100 * share).toFixed(digits)} %`;
@@ -25,4 +26,9 @@ export function median(values: readonly number[]): number {
 /** Median, least and greatest of a figure's runs. */
 export function rangeText({ high, low, middle }: Range): string {
   return `${number(middle)} (${number(low)}–${number(high)})`;
+}
+
+/** Whether a model's cover was recorded from the wire or simulated. */
+export function coverIs(plan: EvaluationPlan, model: string): "recorded" | "simulated" {
+  return plan.recorded.some(({ label }) => label === model) ? "recorded" : "simulated";
 }
