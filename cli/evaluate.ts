@@ -61,7 +61,7 @@ export function command(): Command {
     )
     .option(
       "--cover <model=file...>",
-      "recordings of a model's cover, each a run, in place of simulating it",
+      "recordings of a model's cover, each a run, in place of simulating it (default: samples/cover, where it ships)",
     )
     .option(
       "--workers <n>",
@@ -71,6 +71,12 @@ export function command(): Command {
     )
     .option("--json", "print one JSON object")
     .action(run);
+}
+
+/** Recordings of cover that ship: a folder for each model. */
+async function shippedCover(folder: string): Promise<readonly LabelledCaptures[]> {
+  const there = await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false);
+  return there ? await shippedSamples(folder) : [];
 }
 
 async function run(options: Options): Promise<void> {
@@ -90,15 +96,17 @@ async function run(options: Options): Promise<void> {
       label,
       captures: captures.filter((capture) => isLearned(String(capture))),
     }));
-  const recorded = options.cover === undefined
-    ? []
-    : await parseLabelledCaptures(options.cover, "--cover");
   const models: { model: string; claims: string }[] = [];
   for (const model of options.model ?? MODELS) {
     const { protocol } = (await loadModel(model)).description;
     // Inside TLS, constant rate can claim nothing else.
     models.push({ model, claims: protocol === "constant-rate" ? "https" : protocol });
   }
+  const recorded = options.cover === undefined
+    ? (await shippedCover(`${samples}/cover`)).filter(({ label }) =>
+      options.real === undefined && models.some(({ model }) => model === label)
+    )
+    : await parseLabelledCaptures(options.cover, "--cover");
   const unknown = recorded.find(({ label }) => !models.some(({ model }) => model === label));
   if (unknown !== undefined) {
     throw new UsageError(

@@ -13,7 +13,7 @@ import { STYLE } from "./style.ts";
 
 /** What this report adds to the common style sheet. */
 const OWN_STYLE = `
-nav ul { columns: 2 16rem; padding-left: 1.1rem; }
+nav ul { padding-left: 1.1rem; } nav .contents { columns: 2 16rem; }
 .wide { max-width: 44rem; } .wide svg { min-width: 0; }
 td small, th small { white-space: normal; min-width: 7rem; } thead th { min-width: 4.5rem; }
 td small { margin-left: auto; max-width: 18rem; }
@@ -42,7 +42,9 @@ function tableHtml({ head, note, rows, title }: EvaluationTable): string {
   const body = rows.map((row) =>
     `<tr>${row.map((cell, i) => cellHtml(cell, i === 0)).join("")}</tr>`
   ).join("");
-  return `<h3>${escapeHtml(title)}</h3><div class="scroll" role="region" aria-label="${
+  return `<h3 id="${slug(title)}">${
+    escapeHtml(title)
+  }</h3><div class="scroll" role="region" aria-label="${
     escapeHtml(title)
   }" tabindex="0"><table><thead><tr>${heads}</tr></thead><tbody>${body}</tbody></table></div>${
     note === undefined ? "" : `<p class="small">${escapeHtml(note)}</p>`
@@ -100,7 +102,9 @@ async function figuresHtml(figures: readonly EvaluationFigure[]): Promise<string
       ? `<p class="small">Dashed: ${escapeHtml(figure.marked.word)}.</p>`
       : "";
     parts.push(
-      `<h3>${title}</h3>${legend}<figure class="wide scroll" role="region" aria-label="${title}" tabindex="0">` +
+      `<h3 id="${
+        slug(figure.title)
+      }">${title}</h3>${legend}<figure class="wide scroll" role="region" aria-label="${title}" tabindex="0">` +
         `${svg}</figure>${marked}`,
     );
   }
@@ -151,6 +155,9 @@ export async function renderEvaluation(result: EvaluationResult): Promise<string
   const contents = result.sections.map((section) =>
     `<li><a href="#${slug(section.title)}">${escapeHtml(section.title)}</a></li>`
   ).join("");
+  const guide = (result.guide ?? []).map(({ heading, what }) =>
+    `<li><a href="#${slug(heading)}">${escapeHtml(heading)}</a>: ${escapeHtml(what)}</li>`
+  ).join("");
   return `<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -166,7 +173,9 @@ export async function renderEvaluation(result: EvaluationResult): Promise<string
     escapeHtml(result.madeAt.replace("T", " ").replace(/:\d\d(\.\d+)?Z$/, " UTC"))
   }</time>, seed ${escapeHtml(result.seed)}${
     result.quick ? ", the quick evaluation: fewer runs, wider intervals" : ""
-  }.</p><nav aria-label="Contents"><ul>${contents}</ul></nav></header>
+  }.</p><nav aria-label="Contents"><ul class="contents">${contents}</ul>${
+    guide === "" ? "" : `<p>Who has read the seed finds its figures here:</p><ul>${guide}</ul>`
+  }</nav></header>
 <main>
 ${sections.join("\n")}
 <section><h2>How this was made</h2><dl>${

@@ -117,6 +117,8 @@ export interface EvaluationResult {
   readonly seed: string;
   /** Whether it is the smaller one. */
   readonly quick: boolean;
+  /** Where a reader of another paper finds its figures: the title of a section, a table or a chart. */
+  readonly guide?: readonly { readonly what: string; readonly heading: string }[];
   /** Its parts. */
   readonly sections: readonly EvaluationSection[];
   /** What was compared with what, the splits, the limits. */

@@ -1,7 +1,14 @@
 import type { Cell, EvaluationSection } from "../../../report/evaluation_result.ts";
 import type { JobResults } from "../jobs.ts";
 import type { EvaluationPlan, PlannedJobs, Results } from "../plan.ts";
-import { interval, number, percent } from "./words.ts";
+import { coverIs, interval, number, percent } from "./words.ts";
+
+/** Title of the table that has the seed's numbers. */
+export const SEED_TABLE = "The seed's figures, and ours";
+/** Title of the chart of the same. */
+export const ACCURACY_FIGURE = "Accuracy: protocol identification and const-rate anomaly detection";
+/** Title of the first chart of the threshold. */
+export const THRESHOLD_FIGURE = "The threshold: held-out real traffic over t";
 
 /** What the seed calls a rate: ours beside it. */
 interface Question {
@@ -33,6 +40,7 @@ export function seedSection(
     const counts = confusion.counts[i]!;
     return `${row} ${percent(counts[i]! / counts.reduce((sum, count) => sum + count, 0))}`;
   });
+  const own = (model: string) => `${model} (${coverIs(plan, model)})`;
   const questions: Question[] = [
     {
       question: "Real protocols told apart (knn, cross-validated)",
@@ -49,7 +57,7 @@ export function seedSection(
       seed: "about 73 %",
       here: {
         text: percent(mean(usual), 1),
-        note: usual.map((model) => `${model} ${percent(taken(model))}`).join(", "),
+        note: usual.map((model) => `${own(model)} ${percent(taken(model))}`).join(", "),
       },
     },
     ...(structural.length === 0 ? [] : [{
@@ -57,7 +65,7 @@ export function seedSection(
       seed: "about 73 %",
       here: {
         text: percent(mean(structural), 1),
-        note: structural.map((model) => `${model} ${percent(taken(model))}`).join(", "),
+        note: structural.map((model) => `${own(model)} ${percent(taken(model))}`).join(", "),
       },
     }]),
     ...(constant === undefined ? [] : [{
@@ -65,7 +73,9 @@ export function seedSection(
       seed: "77.1 %",
       here: {
         text: percent(constant.unknown, 1),
-        note: `${interval(constant.unknownCi95)}, n = ${constant.n}`,
+        note: `${interval(constant.unknownCi95)}, n = ${constant.n}, ${
+          coverIs(plan, "constant-rate")
+        }`,
       },
     }]),
     ...(smtp === undefined ? [] : [{
@@ -88,7 +98,7 @@ export function seedSection(
     facts: [],
     tables: [
       {
-        title: "The seed's figures, and ours",
+        title: SEED_TABLE,
         head: ["Question", "The seed", "Here"],
         rows: questions.map(({ here, question, seed }) => [question, seed, here]),
       },
@@ -102,7 +112,7 @@ export function seedSection(
           "Flagged by kmeans",
         ],
         rows: models.map((model) => [
-          model,
+          { text: model, note: coverIs(plan, model) },
           String(knn.cover[model]!.n),
           { text: percent(taken(model)), note: `as ${claims.get(model)}` },
           {
@@ -123,8 +133,36 @@ export function seedSection(
     ],
     figures: [
       {
+        kind: "bars",
+        title: ACCURACY_FIGURE,
+        x: "share of connections",
+        bars: [
+          ...confusion.rows.map((row, i) => ({
+            name: `real ${row}, labelled rightly`,
+            group: "traffic analysis",
+            value: confusion.counts[i]![i]! /
+              confusion.counts[i]!.reduce((sum, count) => sum + count, 0),
+          })),
+          ...colours.filter((model) => model !== "constant-rate").map((model) => ({
+            name: `${own(model)}, taken for ${claims.get(model)}`,
+            group: "defense detection",
+            value: taken(model),
+          })),
+          ...(constant === undefined ? [] : [{
+            name: `${own("constant-rate")}, knn`,
+            group: "const-rate anomaly detection",
+            value: constant.unknown,
+          }]),
+          ...(smtp === undefined ? [] : [{
+            name: `${own("constant-rate")} against SMTP, kmeans`,
+            group: "const-rate anomaly detection",
+            value: smtp.cover["constant-rate"]!.toldApart,
+          }]),
+        ],
+      },
+      {
         kind: "lines",
-        title: "The threshold: held-out real traffic over t",
+        title: THRESHOLD_FIGURE,
         x: "threshold t",
         y: "share",
         log: true,
@@ -155,7 +193,7 @@ export function seedSection(
         range: [0, 1],
         marked: { at: chosen, word: `t = ${number(chosen)}, which cross-validation chose` },
         series: colours.map((model) => ({
-          name: model,
+          name: own(model),
           real: model === "constant-rate",
           points: curve.map(({ cover, t }) => [t, cover[model]!] as const),
         })),
