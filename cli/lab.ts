@@ -12,6 +12,7 @@ import {
   leftovers,
   measureLink,
   missingFor,
+  MOST_USERS,
   recordSamples,
   removeLeftover,
   temporaryPrefix,
@@ -33,6 +34,8 @@ export function command(): Command {
     .option("--runs <n>", "how many runs", whole(1, 100), 1)
     .option("--first <k>", "number of the first run", whole(1, 1000), 1)
     .option("--seconds <n>", "how long users begin new things in a run", whole(1, 600))
+    .option("--users <n>", "people with an address and pauses of their own", whole(1, MOST_USERS))
+    .option("--minutes <n>", "the same as --seconds, in minutes", whole(1, 240))
     .option("--seed <text>", "draws what users do; run K uses SEED/K", "lab")
     .option("--json", "print the result as JSON")
     .action(guarded(record));
@@ -113,12 +116,18 @@ interface RecordFlags {
   readonly runs: number;
   readonly first: number;
   readonly seconds?: number;
+  readonly minutes?: number;
+  readonly users?: number;
   readonly seed: string;
   readonly json?: boolean;
 }
 
 async function record(flags: RecordFlags): Promise<void> {
   await demand([flags.protocol]);
+  if (flags.seconds !== undefined && flags.minutes !== undefined) {
+    throw new UsageError("--seconds and --minutes say the same: give one of them");
+  }
+  const seconds = flags.minutes === undefined ? flags.seconds : 60 * flags.minutes;
   const bar = progress();
   const samples = await recordSamples({
     protocol: flags.protocol,
@@ -126,7 +135,8 @@ async function record(flags: RecordFlags): Promise<void> {
     first: flags.first,
     out: flags.out,
     seed: flags.seed,
-    ...(flags.seconds === undefined ? {} : { milliseconds: flags.seconds * 1000 }),
+    ...(seconds === undefined ? {} : { milliseconds: seconds * 1000 }),
+    ...(flags.users === undefined ? {} : { users: flags.users }),
     onRun: (done, total) => bar.update(done, total, `${flags.protocol} run ${done + 1}`),
   }).finally(() => bar.stop());
   if (flags.json) return printJson({ samples });

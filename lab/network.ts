@@ -13,6 +13,22 @@ export const CLIENT_ADDRESS = "10.99.0.1";
 /** Address of the server's end. */
 export const SERVER_ADDRESS = "10.99.0.2";
 
+/** The two addresses between which one of several users talks. */
+export interface UserEnds {
+  /** The user's own address at the client's end. */
+  readonly client: string;
+  /** The server's address that this user asks for: the route to it sets the user's own address. */
+  readonly server: string;
+}
+
+/** Most users of one network. */
+export const MOST_USERS = 80;
+
+/** Where user `k` (from 0) and the server meet. */
+export function userEnds(k: number): UserEnds {
+  return { client: `10.99.0.${10 + k}`, server: `10.99.0.${100 + k}` };
+}
+
 /** How the link is made: `netem` in the kernel, or `tun`, our own in user space. */
 export type LinkKind = "netem" | "tun";
 
@@ -28,6 +44,8 @@ export interface NetworkOptions {
   readonly jitterMs?: number;
   /** Seeds loss and jitter of a `tun` link. */
   readonly seed?: number;
+  /** Users with addresses of their own, {@linkcode userEnds}, from 0 (the default) to {@linkcode MOST_USERS}. */
+  readonly users?: number;
 }
 
 /** The link could not be made. */
@@ -145,6 +163,32 @@ export class LabNetwork implements AsyncDisposable {
         ...["dev", LINK_DEVICE, "src", address],
       );
     }
+    await this.#users();
+  }
+
+  /**
+   * An address at either end for each user. No program needs to be told where to talk from: the route to the
+   * server's address says it, so that one browser can be many people.
+   */
+  async #users(): Promise<void> {
+    for (const { client, server } of this.users) {
+      await run(["ip", "-n", this.client, "addr", "add", `${client}/32`, "dev", LINK_DEVICE]);
+      await run(["ip", "-n", this.server, "addr", "add", `${server}/32`, "dev", LINK_DEVICE]);
+      await run([
+        ...["ip", "-n", this.client, "route", "replace", `${server}/32`, "dev", LINK_DEVICE],
+        ...["src", client, "congctl", "cubic"],
+      ]);
+    }
+  }
+
+  /** Users with addresses of their own. */
+  get users(): readonly UserEnds[] {
+    return Array.from({ length: this.#options.users ?? 0 }, (_, k) => userEnds(k));
+  }
+
+  /** Every address that servers listen on. */
+  get serverAddresses(): readonly string[] {
+    return [SERVER_ADDRESS, ...this.users.map(({ server }) => server)];
   }
 
   async #tun(): Promise<void> {
@@ -224,7 +268,7 @@ export class LabNetwork implements AsyncDisposable {
     const deadline = performance.now() + milliseconds;
     while (performance.now() < deadline) {
       const sockets = await run(
-        this.inside("client", ["ss", "-Htn", "exclude", "time-wait", "dst", SERVER_ADDRESS]),
+        this.inside("client", ["ss", "-Htn", "exclude", "time-wait", "dst", "10.99.0.0/24"]),
       );
       if (sockets.trim() === "") return true;
       await sleep(100);

@@ -1,7 +1,7 @@
 import { type Random, seededRandom } from "./random.ts";
 import { LAB_LINK, type LinkProfile } from "./link_profile.ts";
 import type { LabProtocol } from "./needs.ts";
-import { LabNetwork, type LinkKind } from "./network.ts";
+import { LabNetwork, type LinkKind, type UserEnds } from "./network.ts";
 import { temporaryPrefix } from "./leftovers.ts";
 import { recordHttps } from "./record_https.ts";
 import { recordSmtp } from "./record_smtp.ts";
@@ -19,6 +19,8 @@ export interface Stage {
   readonly random: Random;
   /** Milliseconds for which users begin new things. */
   readonly milliseconds: number;
+  /** Where each of several users talks from and to; undefined where all share the two ends. */
+  readonly users: readonly UserEnds[] | undefined;
 }
 
 /** A workload ready to play: servers run, and `play` has the users use them. */
@@ -57,6 +59,11 @@ export interface RecordOptions {
   readonly link?: LinkProfile;
   /** Which kind of link; probed where left out. */
   readonly kind?: LinkKind;
+  /**
+   * People with addresses of their own, who pause as people do: long enough that episodes and sessions end.
+   * Where left out, two or three without pauses share one address.
+   */
+  readonly users?: number;
 }
 
 /** What one run was. */
@@ -71,6 +78,8 @@ export interface RunReport {
   readonly linkKind: LinkKind;
   /** What users did. */
   readonly did: Readonly<Record<string, number>>;
+  /** Users with addresses and pauses of their own; absent where all shared one address. */
+  readonly users?: number;
   /** tcpdump's counts. */
   readonly packets: CaptureCounts;
   /** What the link did; absent where the kernel made it. */
@@ -89,12 +98,14 @@ export async function recordRun(options: RecordOptions): Promise<RunReport> {
     network = await LabNetwork.up({
       link: options.link ?? LAB_LINK,
       ...(options.kind === undefined ? {} : { kind: options.kind }),
+      ...(options.users === undefined ? {} : { users: options.users }),
     });
     const workload = await WORKLOADS[protocol]({
       network,
       folder,
       random: seededRandom("run", protocol, seed),
       milliseconds: options.milliseconds ?? RUN_LENGTH[protocol],
+      users: options.users === undefined ? undefined : network.users,
     });
     const tcpdump = await Tcpdump.start(network, path);
     const did = await workload.play();
@@ -110,6 +121,7 @@ export async function recordRun(options: RecordOptions): Promise<RunReport> {
       linkKind,
       did,
       packets,
+      ...(options.users === undefined ? {} : { users: options.users }),
       ...(link === undefined ? {} : { link }),
     };
   } finally {

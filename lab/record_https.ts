@@ -5,11 +5,11 @@ import { webWorkload } from "./workload/https.ts";
 
 /** nginx with an application behind it, and people with a browser. */
 export async function recordHttps(stage: Stage): Promise<Workload> {
-  const users = webWorkload(stage.random);
+  const users = webWorkload(stage.random, stage.users?.length);
   await startNginx(stage.network, stage.folder, users);
   return {
     play: async () => ({
-      pages: await browseAll(stage.network, stage.folder, users, stage.milliseconds),
+      pages: await browseAll(stage, users),
     }),
   };
 }

@@ -50,6 +50,8 @@ export interface SamplesOptions {
   readonly seed: string;
   /** Milliseconds for which users begin new things in a run. */
   readonly milliseconds?: number;
+  /** Users with addresses and pauses of their own; two or three in a hurry where left out. */
+  readonly users?: number;
   /** Called before each run. */
   readonly onRun?: (done: number, total: number) => void;
 }
@@ -67,7 +69,7 @@ async function readProvenance(path: string): Promise<Provenance> {
 }
 
 async function recordOne(options: SamplesOptions, k: number): Promise<SampleProvenance> {
-  const { protocol, out, milliseconds } = options;
+  const { protocol, out, milliseconds, users } = options;
   const file = `${protocol}/run-${k}.pcap.gz`;
   const raw = await Deno.makeTempFile({ prefix: temporaryPrefix(), suffix: ".pcap" });
   try {
@@ -76,6 +78,7 @@ async function recordOne(options: SamplesOptions, k: number): Promise<SampleProv
       path: raw,
       seed: `${options.seed}/${k}`,
       ...(milliseconds === undefined ? {} : { milliseconds }),
+      ...(users === undefined ? {} : { users }),
     });
     const { dropped, received, captured } = run.packets;
     if (dropped > 0 || captured < received) {

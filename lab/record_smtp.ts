@@ -6,7 +6,7 @@ import { mailWorkload } from "./workload/smtp.ts";
 /** Postfix with STARTTLS, and mail programs that send to it. */
 export async function recordSmtp(stage: Stage): Promise<Workload> {
   const { network, folder } = stage;
-  const senders = mailWorkload(stage.random);
+  const senders = mailWorkload(stage.random, stage.users?.length);
   await startPostfix(network, folder);
-  return { play: () => sendAll(network, folder, senders, stage.milliseconds) };
+  return { play: () => sendAll(stage, senders) };
 }

@@ -6,11 +6,11 @@ import { sshWorkload } from "./workload/ssh.ts";
 /** OpenSSH's server, and people who type, copy and run commands with OpenSSH's clients. */
 export async function recordSsh(stage: Stage): Promise<Workload> {
   const { network, folder } = stage;
-  const { serverFiles, clientFiles, users } = sshWorkload(stage.random);
+  const { serverFiles, clientFiles, users } = sshWorkload(stage.random, stage.users?.length);
   const keys = await startSshd(network, folder, serverFiles);
   await Deno.mkdir(`${folder}/client`);
   for (const [name, text] of clientFiles) {
     await Deno.writeTextFile(`${folder}/client/${name}`, text);
   }
-  return { play: () => workAll(network, keys, folder, users, stage.milliseconds) };
+  return { play: () => workAll(stage, keys, users) };
 }

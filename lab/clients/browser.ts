@@ -1,6 +1,7 @@
 import { findProgram } from "../needs.ts";
-import { type LabNetwork, SERVER_ADDRESS } from "../network.ts";
+import { SERVER_ADDRESS } from "../network.ts";
 import { ProgramFailed, sleep, within } from "../process.ts";
+import type { Stage } from "../record.ts";
 import { WEB_HOST } from "../servers/nginx.ts";
 import type { WebUser, WebVisit } from "../workload/https.ts";
 
@@ -92,7 +93,16 @@ class Browser implements AsyncDisposable {
   }
 }
 
-async function visit(browser: Browser, { cookie, pages }: WebVisit): Promise<number> {
+/** A name for the site that is as long as {@linkcode WEB_HOST}, for user `k` of several. */
+function hostOf(k: number): string {
+  return `u${String(k).padStart(2, "0")}.example.com`;
+}
+
+async function visit(
+  browser: Browser,
+  host: string,
+  { cookie, pages }: WebVisit,
+): Promise<number> {
   const { browserContextId } = await browser.ask("Target.createBrowserContext");
   const { targetId } = await browser.ask("Target.createTarget", {
     url: "about:blank",
@@ -103,14 +113,14 @@ async function visit(browser: Browser, { cookie, pages }: WebVisit): Promise<num
   await browser.ask("Page.enable", {}, session);
   await browser.ask("Storage.setCookies", {
     browserContextId,
-    cookies: [{ name: "session", value: cookie, url: `https://${WEB_HOST}/` }],
+    cookies: [{ name: "session", value: cookie, url: `https://${host}/` }],
   });
   const begun = performance.now();
   let visited = 0;
   for (const page of pages) {
     if (performance.now() - begun > LONGEST_VISIT) break;
     const loaded = browser.loads(session, 8000);
-    await browser.ask("Page.navigate", { url: `https://${WEB_HOST}${page.path}` }, session);
+    await browser.ask("Page.navigate", { url: `https://${host}${page.path}` }, session);
     await loaded;
     visited++;
     // Nobody leaves while the page's script still sends.
@@ -124,30 +134,37 @@ async function visit(browser: Browser, { cookie, pages }: WebVisit): Promise<num
   return visited;
 }
 
-async function browse(browser: Browser, { visits }: WebUser, deadline: number): Promise<number> {
+async function browse(
+  browser: Browser,
+  host: string,
+  { visits }: WebUser,
+  deadline: number,
+): Promise<number> {
   let visited = 0;
   for (const one of visits) {
+    if (performance.now() + one.after > deadline) break;
     await sleep(one.after);
-    if (performance.now() > deadline) break;
-    visited += await visit(browser, one);
+    visited += await visit(browser, host, one);
   }
   return visited;
 }
 
-/** Has `users` browse for `milliseconds`, each visit in a profile of its own; returns pages visited. */
+/** Has `users` browse for the stage's time, each visit in a profile of its own; returns pages visited. */
 export async function browseAll(
-  network: LabNetwork,
-  folder: string,
+  { network, folder, milliseconds, users: ends }: Stage,
   users: readonly WebUser[],
-  milliseconds: number,
 ): Promise<number> {
+  const hosts = users.map((_, k) => ends === undefined ? WEB_HOST : hostOf(k));
+  const names = ends === undefined
+    ? [`MAP ${WEB_HOST} ${SERVER_ADDRESS}`]
+    : ends.map(({ server }, k) => `MAP ${hostOf(k)} ${server}`);
   const chromium = await findProgram("chromium");
   const options = [
     ...["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
     ...["--no-first-run", "--disable-background-networking", "--disable-component-update"],
     ...["--disable-sync", "--disable-extensions", "--disable-default-apps", "--mute-audio"],
     ...["--disable-quic", "--ignore-certificate-errors", "--remote-debugging-pipe"],
-    `--host-resolver-rules=MAP ${WEB_HOST} ${SERVER_ADDRESS}, MAP * ~NOTFOUND`,
+    `--host-resolver-rules=${names.join(", ")}, MAP * ~NOTFOUND`,
     `--user-data-dir=${folder}/chromium`,
     "about:blank",
   ];
@@ -164,6 +181,8 @@ export async function browseAll(
   });
   await browser.ask("Browser.getVersion");
   const deadline = performance.now() + milliseconds;
-  const visited = await Promise.all(users.map((user) => browse(browser, user, deadline)));
+  const visited = await Promise.all(
+    users.map((user, k) => browse(browser, hosts[k]!, user, deadline)),
+  );
   return visited.reduce((sum, count) => sum + count, 0);
 }

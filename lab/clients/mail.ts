@@ -1,18 +1,24 @@
 import { type LabNetwork, SERVER_ADDRESS } from "../network.ts";
 import { run, Running, sleep } from "../process.ts";
+import type { Stage } from "../record.ts";
 import { startRelay } from "../servers/postfix.ts";
 import type { Mail, MailSender, MailTask } from "../workload/smtp.ts";
 
 const PATIENCE = 20_000;
 
 /** One mail, one connection. */
-async function swaks(network: LabNetwork, folder: string, mail: Mail): Promise<boolean> {
+async function swaks(
+  network: LabNetwork,
+  folder: string,
+  server: string,
+  mail: Mail,
+): Promise<boolean> {
   await Deno.writeTextFile(`${folder}/mail`, mail.text);
   const program = network.start("client", [
     ...[
       "swaks",
       "--server",
-      SERVER_ADDRESS,
+      server,
       "--port",
       "25",
       "--tls",
@@ -30,7 +36,12 @@ async function swaks(network: LabNetwork, folder: string, mail: Mail): Promise<b
  * Several mails over one connection. curl opens a mail's file when its turn has come, so a named pipe
  * filled later makes the pause before it.
  */
-async function curl(network: LabNetwork, folder: string, mails: readonly Mail[]): Promise<boolean> {
+async function curl(
+  network: LabNetwork,
+  folder: string,
+  server: string,
+  mails: readonly Mail[],
+): Promise<boolean> {
   const args: string[] = [];
   for (const [index, mail] of mails.entries()) {
     if (index > 0) args.push("--next");
@@ -39,7 +50,7 @@ async function curl(network: LabNetwork, folder: string, mails: readonly Mail[])
       "--silent",
       "--ssl-reqd",
       "--insecure",
-      `smtp://${SERVER_ADDRESS}/client.example.com`,
+      `smtp://${server}/client.example.com`,
     );
     args.push("--mail-from", mail.from, ...mail.to.flatMap((to) => ["--mail-rcpt", to]));
     args.push("--upload-file", path);
@@ -84,28 +95,32 @@ async function relay(
   return well;
 }
 
-/** Has `senders` send for `milliseconds`; returns how many tasks of each program went well or failed. */
+/** Has `senders` send for the stage's time; returns how many tasks of each program went well or failed. */
 export async function sendAll(
-  network: LabNetwork,
-  folder: string,
+  { network, folder, milliseconds, users: ends }: Stage,
   senders: readonly MailSender[],
-  milliseconds: number,
 ): Promise<Record<string, number>> {
-  const configuration = await startRelay(network, folder);
+  const serverOf = (sender: number) => ends?.[sender]?.server ?? SERVER_ADDRESS;
+  const routes = senders.flatMap(({ tasks }, sender) =>
+    tasks.flatMap(({ task }) => task.mails.map(({ from }) => [from, serverOf(sender)] as const))
+  );
+  const configuration = await startRelay(network, folder, new Map(routes));
   const did: Record<string, number> = {};
   const deadline = performance.now() + milliseconds;
-  const perform = (own: string, { program, mails }: MailTask): Promise<boolean> => {
-    if (program === "swaks") return swaks(network, own, mails[0]!);
-    if (program === "curl") return curl(network, own, mails);
+  const perform = (own: string, server: string, { program, mails }: MailTask) => {
+    if (program === "swaks") return swaks(network, own, server, mails[0]!);
+    if (program === "curl") return curl(network, own, server, mails);
     return relay(network, configuration, mails);
   };
   await Promise.all(senders.map(async ({ tasks }, sender) => {
     const own = `${folder}/sender-${sender}`;
     await Deno.mkdir(own);
     for (const { after, task } of tasks) {
+      if (performance.now() + after > deadline) return;
       await sleep(after);
-      if (performance.now() > deadline) return;
-      const what = await perform(own, task) ? task.program : `${task.program} failed`;
+      const what = await perform(own, serverOf(sender), task)
+        ? task.program
+        : `${task.program} failed`;
       did[what] = (did[what] ?? 0) + 1;
     }
   }));

@@ -1,9 +1,9 @@
 import { type LabNetwork, SERVER_ADDRESS } from "../network.ts";
 import { sleep } from "../process.ts";
+import type { Stage } from "../record.ts";
 import type { SshKeys } from "../servers/sshd.ts";
 import type { SshTask, SshUser } from "../workload/ssh.ts";
 
-const TARGET = `root@${SERVER_ADDRESS}`;
 const PATIENCE = 20_000;
 
 function options({ identity, knownHosts }: SshKeys): string[] {
@@ -18,13 +18,14 @@ async function perform(
   network: LabNetwork,
   keys: SshKeys,
   folder: string,
+  target: string,
   task: SshTask,
 ): Promise<boolean> {
   const flags = options(keys);
   const begin = (argv: string[]) =>
     network.start("client", argv, { cwd: folder, env: { TERM: "xterm" } });
   if (task.kind === "shell") {
-    const program = begin(["ssh", ...flags, "-tt", "-e", "none", TARGET]);
+    const program = begin(["ssh", ...flags, "-tt", "-e", "none", target]);
     await program.said(/\$ $/, 10_000);
     for (const { after, text } of task.keys) {
       await sleep(after);
@@ -33,19 +34,19 @@ async function perform(
     return (await program.ended(PATIENCE)).success;
   }
   if (task.kind === "command") {
-    const program = begin(["ssh", ...flags, TARGET, task.command]);
+    const program = begin(["ssh", ...flags, target, task.command]);
     if (task.input !== "") await program.write(task.input);
     await program.closeInput();
     return (await program.ended(PATIENCE)).success;
   }
   if (task.program === "scp") {
     const up = task.transfers[0]!.direction === "up";
-    const files = task.transfers.map(({ file }) => up ? file : `${TARGET}:${file}`);
-    const program = begin(["scp", "-q", ...flags, ...files, up ? `${TARGET}:.` : "."]);
+    const files = task.transfers.map(({ file }) => up ? file : `${target}:${file}`);
+    const program = begin(["scp", "-q", ...flags, ...files, up ? `${target}:.` : "."]);
     await program.closeInput();
     return (await program.ended(PATIENCE)).success;
   }
-  const program = begin(["sftp", "-q", ...flags, "-b", "-", TARGET]);
+  const program = begin(["sftp", "-q", ...flags, "-b", "-", target]);
   for (const { direction, file, after } of task.transfers) {
     await sleep(after);
     await program.write(`${direction === "up" ? "put" : "get"} ${file}\n`);
@@ -54,26 +55,27 @@ async function perform(
   return (await program.ended(PATIENCE)).success;
 }
 
-/** Has `users` work for `milliseconds`; returns how many tasks of each kind went well or failed. */
+/** Has `users` work for the stage's time; returns how many tasks of each kind went well or failed. */
 export async function workAll(
-  network: LabNetwork,
+  { network, folder, milliseconds, users: ends }: Stage,
   keys: SshKeys,
-  folder: string,
   users: readonly SshUser[],
-  milliseconds: number,
 ): Promise<Record<string, number>> {
   const did: Record<string, number> = {};
   const deadline = performance.now() + milliseconds;
   await Promise.all(users.map(async ({ tasks }, user) => {
     const own = `${folder}/user-${user}`;
+    const target = `root@${ends?.[user]?.server ?? SERVER_ADDRESS}`;
     await Deno.mkdir(own);
     for await (const file of Deno.readDir(`${folder}/client`)) {
       await Deno.symlink(`${folder}/client/${file.name}`, `${own}/${file.name}`);
     }
     for (const { after, task } of tasks) {
+      if (performance.now() + after > deadline) return;
       await sleep(after);
-      if (performance.now() > deadline) return;
-      const what = await perform(network, keys, own, task) ? task.kind : `${task.kind} failed`;
+      const what = await perform(network, keys, own, target, task)
+        ? task.kind
+        : `${task.kind} failed`;
       did[what] = (did[what] ?? 0) + 1;
     }
   }));

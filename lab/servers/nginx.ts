@@ -1,5 +1,4 @@
-import { denoCache, type LabNetwork, SERVER_ADDRESS } from "../network.ts";
-
+import { denoCache, type LabNetwork } from "../network.ts";
 import { CONTENT_TYPE, contentOf, htmlOf, pagesOf, type WebUser } from "../workload/https.ts";
 import type { AppAnswer, AppPlan } from "../app_backend.ts";
 import { makeCertificate } from "./certificate.ts";
@@ -9,7 +8,12 @@ export const WEB_HOST = "www.example.com";
 
 const APP = { hostname: "127.0.0.1", port: 9000 };
 
-const configuration = (folder: string, key: string, certificate: string) => `
+const configuration = (
+  folder: string,
+  addresses: readonly string[],
+  key: string,
+  certificate: string,
+) => `
 daemon off;
 user root;
 worker_processes 1;
@@ -29,7 +33,7 @@ http {
   keepalive_time 3s;
   upstream app { server ${APP.hostname}:${APP.port}; keepalive 16; }
   server {
-    listen ${SERVER_ADDRESS}:443 ssl;
+    ${addresses.map((address) => `listen ${address}:443 ssl;`).join(" ")}
     server_name ${WEB_HOST};
     ssl_certificate ${certificate};
     ssl_certificate_key ${key};
@@ -88,7 +92,10 @@ export async function startNginx(
   await app.write(JSON.stringify(plan));
   await app.closeInput();
   await network.listening(APP.port, 20_000);
-  await Deno.writeTextFile(`${folder}/nginx.conf`, configuration(folder, key, certificate));
+  await Deno.writeTextFile(
+    `${folder}/nginx.conf`,
+    configuration(folder, network.serverAddresses, key, certificate),
+  );
   network.start("server", [
     ...["nginx", "-e", "stderr", "-p", folder, "-c", `${folder}/nginx.conf`],
   ]);

@@ -1,4 +1,4 @@
-import { CLIENT_ADDRESS, type LabNetwork, SERVER_ADDRESS } from "../network.ts";
+import { type LabNetwork, SERVER_ADDRESS } from "../network.ts";
 import { run } from "../process.ts";
 import { makeCertificate } from "./certificate.ts";
 
@@ -68,8 +68,8 @@ export async function startPostfix(network: LabNetwork, folder: string): Promise
   const own = `${folder}/server`;
   const { key, certificate } = await makeCertificate(folder, MAIL_HOST, "rsa");
   const configuration = `${common(own, MAIL_HOST)}
-inet_interfaces = ${SERVER_ADDRESS}
-mynetworks = ${CLIENT_ADDRESS}/32
+inet_interfaces = ${network.serverAddresses.join(", ")}
+mynetworks = 10.99.0.0/24
 default_transport = discard:
 relay_transport = discard:
 smtpd_peername_lookup = no
@@ -86,17 +86,25 @@ smtpd_tls_key_file = ${key}
 
 /**
  * Starts a Postfix at the client's end that relays all mail to the server, over connections that it
- * keeps for a moment and uses again. Returns its configuration folder, for \`sendmail -C\`.
+ * keeps for a moment and uses again: to the address that `routes` has for the mail's sender. Returns its
+ * configuration folder, for \`sendmail -C\`.
  */
-export async function startRelay(network: LabNetwork, folder: string): Promise<string> {
+export async function startRelay(
+  network: LabNetwork,
+  folder: string,
+  routes: ReadonlyMap<string, string>,
+): Promise<string> {
   const own = `${folder}/relay`;
+  const lines = [...routes].map(([sender, address]) => `${sender} [${address}]\n`);
+  await Deno.writeTextFile(`${folder}/routes`, lines.join(""));
   const configuration = `${common(own, "relay.example.com")}
 inet_interfaces = loopback-only
 mynetworks = 127.0.0.1/32
 relayhost = [${SERVER_ADDRESS}]
+sender_dependent_relayhost_maps = texthash:${folder}/routes
 smtp_tls_security_level = encrypt
 smtp_tls_connection_reuse = yes
-smtp_connection_cache_destinations = ${SERVER_ADDRESS}
+smtp_connection_cache_destinations = ${network.serverAddresses.join(", ")}
 smtp_connection_cache_time_limit = 2s
 smtp_connection_reuse_time_limit = 4s
 smtp_destination_concurrency_limit = 2

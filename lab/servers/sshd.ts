@@ -1,4 +1,4 @@
-import { type LabNetwork, SERVER_ADDRESS } from "../network.ts";
+import type { LabNetwork } from "../network.ts";
 import { run } from "../process.ts";
 
 /** Where the keys of a run are. */
@@ -9,9 +9,9 @@ export interface SshKeys {
   readonly knownHosts: string;
 }
 
-const configuration = (folder: string) => `
+const configuration = (folder: string, addresses: readonly string[]) => `
 Port 22
-ListenAddress ${SERVER_ADDRESS}
+${addresses.map((address) => `ListenAddress ${address}`).join("\n")}
 HostKey ${folder}/host_key
 PidFile ${folder}/sshd.pid
 AuthorizedKeysFile ${folder}/authorized_keys
@@ -51,8 +51,9 @@ export async function startSshd(
   }
   await Deno.copyFile(`${folder}/identity.pub`, `${folder}/authorized_keys`);
   const hostKey = await Deno.readTextFile(`${folder}/host_key.pub`);
-  await Deno.writeTextFile(`${folder}/known_hosts`, `${SERVER_ADDRESS} ${hostKey}`);
-  await Deno.writeTextFile(`${folder}/sshd_config`, configuration(folder));
+  const addresses = network.serverAddresses;
+  await Deno.writeTextFile(`${folder}/known_hosts`, `${addresses.join(",")} ${hostKey}`);
+  await Deno.writeTextFile(`${folder}/sshd_config`, configuration(folder, addresses));
   const home = `${folder}/home`;
   await Deno.mkdir(home);
   for (const [name, text] of homeFiles) await Deno.writeTextFile(`${home}/${name}`, text);

@@ -1,5 +1,6 @@
 import type { Random } from "../random.ts";
 import { between, logNormal, pick, weighted, wholeLogNormal, word } from "./distribution.ts";
+import { userPauses } from "./pauses.ts";
 
 /** Something a page is made of, fetched with GET. */
 export interface WebObject {
@@ -81,6 +82,9 @@ const SHAPES = {
   cookie: { median: 90, sigma: 0.8, min: 16, max: 400 },
 } as const;
 
+/** Visits of one person in a hurry. */
+const VISITS = 30;
+
 const ENDING = { style: "css", script: "js", image: "svg" } as const;
 
 function object(random: Random): WebObject {
@@ -124,18 +128,32 @@ function page(random: Random): WebPage {
   };
 }
 
-/** Two people who browse; more visits each than fit in a run, which ends by time. */
-export function webWorkload(random: Random, visits = 30): WebUser[] {
-  return Array.from({ length: 2 }, () => ({
-    visits: Array.from({ length: visits }, () => {
+function visits(random: Random, pauses: readonly (number | undefined)[]): WebUser {
+  return {
+    visits: pauses.map((pause) => {
       const pages = Number(weighted(random, { "1": 0.45, "2": 0.35, "3": 0.2 }));
       return {
-        after: logNormal(random, SHAPES.gap),
+        after: pause ?? logNormal(random, SHAPES.gap),
         cookie: word(random, wholeLogNormal(random, SHAPES.cookie)),
         pages: Array.from({ length: pages }, () => page(random)),
       };
     }),
-  }));
+  };
+}
+
+/**
+ * People who browse, more than fits in a run, which ends by time: two in a hurry, or `people` with
+ * {@linkcode userPauses}.
+ */
+export function webWorkload(random: Random, people?: number): WebUser[] {
+  return Array.from(
+    { length: people ?? 2 },
+    () =>
+      visits(
+        random,
+        people === undefined ? Array.from({ length: VISITS }, () => undefined) : userPauses(random),
+      ),
+  );
 }
 
 /** All pages of all visits of all users. */

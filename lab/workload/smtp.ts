@@ -9,6 +9,7 @@ import {
   wholeLogNormal,
   word,
 } from "./distribution.ts";
+import { userPauses } from "./pauses.ts";
 
 /** One mail. */
 export interface Mail {
@@ -87,12 +88,20 @@ function task(random: Random): MailTask {
   return { program, mails: Array.from({ length: count }, () => mail(random)) };
 }
 
-/** Two senders; more connections each than fit in a run, which ends by time. */
-export function mailWorkload(random: Random, tasks = 40): MailSender[] {
-  return Array.from({ length: 2 }, () => ({
-    tasks: Array.from({ length: tasks }, () => ({
-      after: logNormal(random, GAP),
-      task: task(random),
-    })),
+/** Connections of one sender in a hurry. */
+const MOST_TASKS = 40;
+
+/**
+ * Senders, with more connections than fit in a run, which ends by time: two in a hurry, or `people` with
+ * {@linkcode userPauses}.
+ */
+export function mailWorkload(random: Random, people?: number): MailSender[] {
+  return Array.from({ length: people ?? 2 }, () => ({
+    tasks: people === undefined
+      ? Array.from({ length: MOST_TASKS }, () => ({
+        after: logNormal(random, GAP),
+        task: task(random),
+      }))
+      : userPauses(random).map((after) => ({ after, task: task(random) })),
   }));
 }

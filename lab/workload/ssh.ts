@@ -10,6 +10,7 @@ import {
   wholeLogNormal,
   word,
 } from "./distribution.ts";
+import { userPauses } from "./pauses.ts";
 
 /** A key press, or a few that come as one (a paste, an arrow key). */
 export interface KeyStroke {
@@ -156,18 +157,26 @@ function task(random: Random): SshTask {
   return { kind, command: commandLine(random), input: "" };
 }
 
-/** Three people at work; more tasks each than fit in a run, which ends by time. */
-export function sshWorkload(random: Random, tasks = 30): SshWorkload {
+/** Tasks of one person in a hurry. */
+const MOST_TASKS = 30;
+
+/**
+ * People at work, with more tasks than fit in a run, which ends by time: three in a hurry, or `people` with
+ * {@linkcode userPauses}.
+ */
+export function sshWorkload(random: Random, people?: number): SshWorkload {
   const files = (names: readonly string[], shape: LogNormal) =>
     new Map(names.map((name) => [name, prose(random, wholeLogNormal(random, shape))] as const));
   return {
     serverFiles: new Map([...files(TEXTS, TEXT), ...files(DOWNLOADS, COPY)]),
     clientFiles: files(UPLOADS, COPY),
-    users: Array.from({ length: 3 }, () => ({
-      tasks: Array.from({ length: tasks }, () => ({
-        after: uniform(random, 100, 3000),
-        task: task(random),
-      })),
+    users: Array.from({ length: people ?? 3 }, () => ({
+      tasks: people === undefined
+        ? Array.from({ length: MOST_TASKS }, () => ({
+          after: uniform(random, 100, 3000),
+          task: task(random),
+        }))
+        : userPauses(random).map((after) => ({ after, task: task(random) })),
     })),
   };
 }
