@@ -4,8 +4,10 @@ import { seededRandom } from "../../lab/random.ts";
 import type { LinkProfile } from "../../lab/link_profile.ts";
 import type { CoverModel } from "../../models/mod.ts";
 import type { Scheduling } from "../../playback/mod.ts";
+import type { PathPacket } from "../../lab/tcp_path.ts";
 import { coverSeed } from "../demo/play.ts";
 import { SimulatedTunnel } from "../simulation/simulated_tunnel.ts";
+import { flowsOfPath, type FlowStart } from "./flow.ts";
 import { BareNetwork, RelayNetwork, TunnelNetwork } from "./networks.ts";
 import { type Network, type Process, Stage } from "./stage.ts";
 import { type Trace, traceOf } from "./trace.ts";
@@ -47,10 +49,12 @@ export interface Seen {
   readonly label: number;
   /** What the observer sees. */
   readonly trace: Trace;
-  /** Whether it came to its end in the window. */
-  readonly done: boolean;
+  /** Milliseconds that it took; infinity if it did not come to its end in the window. */
+  readonly took: number;
   /** Milliseconds since the window's beginning of each key that was pressed. */
   readonly keys: Float64Array;
+  /** Connections that were opened while it went on. */
+  readonly flows: readonly FlowStart[];
 }
 
 /** How scenes are watched. */
@@ -88,7 +92,7 @@ export function observe(scenes: readonly Scene[], options: ObserveOptions): Seen
       const watched = watch(scene, network, window, seededRandom(seed, i), (until) => {
         bare.clock.run(until);
       });
-      return { ...watched, trace: traceOf(bare.packets, 0, window) };
+      return { ...watched, ...look(bare.packets, 0, window, watched.took) };
     });
   }
   const tunnel = new SimulatedTunnel({
@@ -108,12 +112,24 @@ export function observe(scenes: readonly Scene[], options: ObserveOptions): Seen
     const watched = watch(scene, network, window, seededRandom(seed, i), (until) => {
       clock.run(until);
     });
-    const trace = traceOf(path.packets, from, window);
+    const looked = look(path.packets, from, window, watched.took);
     tunnel.run(PAUSE * (1 + pauses.float()));
-    return { ...watched, trace };
+    return { ...watched, ...looked };
   });
   tunnel.stop();
   return seen;
+}
+
+function look(
+  packets: readonly PathPacket[],
+  from: number,
+  window: number,
+  took: number,
+): Pick<Seen, "trace" | "flows"> {
+  const flows = flowsOfPath(packets).filter(({ start }) =>
+    start >= from && start < from + Math.min(took, window)
+  );
+  return { trace: traceOf(packets, from, window), flows };
 }
 
 function watch(
@@ -122,13 +138,16 @@ function watch(
   window: number,
   random: Random,
   run: (until: number) => void,
-): Omit<Seen, "trace"> {
+): Omit<Seen, "trace" | "flows"> {
   const stage = new Stage(network);
   const from = stage.now;
   const keys: number[] = [];
-  let done = false;
-  stage.run(perform(stage, random, (time) => keys.push(time - from)), () => done = true);
+  let took = Infinity;
+  stage.run(
+    perform(stage, random, (time) => keys.push(time - from)),
+    () => took = stage.now - from,
+  );
   run(from + window);
   stage.end();
-  return { label, done, keys: Float64Array.from(keys) };
+  return { label, took, keys: Float64Array.from(keys) };
 }

@@ -84,7 +84,7 @@ export async function pages(job: PagesJob): Promise<PagesResult> {
     runs,
     classes: scenes.length,
   }, { trees, seed });
-  const { ci95, share } = shareOf(seen.filter(({ done }) => done).length, seen.length);
+  const { ci95, share } = shareOf(seen.filter(({ took }) => took < Infinity).length, seen.length);
   return {
     told,
     telling: telling.map((column) => TRACE_FEATURES[column]!),

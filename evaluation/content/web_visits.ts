@@ -80,7 +80,12 @@ function* handshake({ random, stage }: Visit, talk: Talk, resumed: boolean): Pro
   yield talk.arrived(CLIENT);
   yield stage.pause(uniform(random, 0.3, 3));
   talk.send(CLIENT, finished);
-  talk.send(SERVER, tickets);
+  // Tickets come when the server has that, while the client goes on.
+  function* answer(): Process {
+    yield talk.arrived(SERVER);
+    talk.send(SERVER, tickets);
+  }
+  stage.run(answer());
 }
 
 /** The objects that this visit fetches, in an order that a browser might choose. */
