@@ -17,6 +17,7 @@ import {
   removeLeftover,
   temporaryPrefix,
 } from "../lab/mod.ts";
+import { LAB_LINK, LINKS } from "../lab/link_profile.ts";
 import { note, print, printJson, progress } from "./output.ts";
 
 /** `deno task lab`: recordings of real programs, and of cover, in network namespaces. */
@@ -34,6 +35,7 @@ export function command(): Command {
     .option("--runs <n>", "how many runs", whole(1, 100), 1)
     .option("--first <k>", "number of the first run", whole(1, 1000), 1)
     .option("--seconds <n>", "how long users begin new things in a run", whole(1, 600))
+    .addOption(linkOption())
     .option("--users <n>", "people with an address and pauses of their own", whole(1, MOST_USERS))
     .option("--minutes <n>", "the same as --seconds, in minutes", whole(1, 240))
     .option("--seed <text>", "draws what users do; run K uses SEED/K", "lab")
@@ -63,6 +65,7 @@ export function command(): Command {
     .description("record cover: a model between our own client and server, carrying random data")
     .option("--model <name|file>", "the model to play", "https")
     .requiredOption("--out <file>", "where to write the capture (pcap)")
+    .addOption(linkOption())
     .option("--sessions <n>", "simulated users: model sessions played at once", whole(1, 16), 4)
     .option("--connections <n>", "cover connections to record", whole(1, 10_000), 60)
     .option("--bytes <n>", "user bytes to carry each way", whole(1, 100_000_000), 100_000)
@@ -72,6 +75,7 @@ export function command(): Command {
     .action(guarded(playCover));
   lab.command("measure")
     .description("measure the link: round trips, and what gets through each way")
+    .addOption(linkOption())
     .option("--seconds <n>", "how long each way", whole(1, 60), 4)
     .option("--json", "print the result as JSON")
     .action(guarded(measure));
@@ -82,6 +86,11 @@ export function command(): Command {
     .description("end and remove what crashed runs left behind")
     .action(down);
   return lab;
+}
+
+function linkOption(): Option {
+  return new Option("--link <name>", "the link between the two ends").choices(Object.keys(LINKS))
+    .default(LAB_LINK.name);
 }
 
 function whole(least: number, most: number): (text: string) => number {
@@ -118,6 +127,7 @@ interface RecordFlags {
   readonly seconds?: number;
   readonly minutes?: number;
   readonly users?: number;
+  readonly link: string;
   readonly seed: string;
   readonly json?: boolean;
 }
@@ -135,6 +145,7 @@ async function record(flags: RecordFlags): Promise<void> {
     first: flags.first,
     out: flags.out,
     seed: flags.seed,
+    link: LINKS[flags.link]!,
     ...(seconds === undefined ? {} : { milliseconds: seconds * 1000 }),
     ...(flags.users === undefined ? {} : { users: flags.users }),
     onRun: (done, total) => bar.update(done, total, `${flags.protocol} run ${done + 1}`),
@@ -212,6 +223,7 @@ async function compactApplications(
 
 interface PlayFlags {
   readonly model: string;
+  readonly link: string;
   readonly out: string;
   readonly sessions: number;
   readonly connections: number;
@@ -237,6 +249,7 @@ async function playCover(flags: PlayFlags): Promise<void> {
     sessions,
     connections,
     seed,
+    link: LINKS[flags.link]!,
     payload: new Uint8Array(randomBytes(flags.bytes)),
     patience: flags.seconds * 1000,
     onProgress: (done) => bar.update(done, connections, `${model} connections`),
@@ -261,11 +274,14 @@ async function playCover(flags: PlayFlags): Promise<void> {
   print(table.toString());
 }
 
-async function measure(flags: { readonly seconds: number; readonly json?: boolean }) {
+async function measure(
+  flags: { readonly link: string; readonly seconds: number; readonly json?: boolean },
+) {
   await demand([]);
-  const result = await measureLink({ milliseconds: flags.seconds * 1000 });
+  const link = LINKS[flags.link]!;
+  const result = await measureLink({ link, milliseconds: flags.seconds * 1000 });
   if (flags.json) return printJson(result);
-  const { asked, expectedMbit, expectedRoundTrip, linkKind, measured } = result;
+  const { asked, expectedMbit, expectedRoundTrip, linkKind, measured, link: passed } = result;
   const { min, median, p90, max } = measured.roundTrip;
   const ms = (value: number) => `${value.toFixed(2)} ms`;
   const mbit = (value: number) => `${value.toFixed(2)} Mbit/s`;
@@ -276,6 +292,16 @@ async function measure(flags: { readonly seconds: number; readonly json?: boolea
     ["payload down", mbit(expectedMbit), mbit(measured.downMbit)],
     ["payload up", mbit(expectedMbit), mbit(measured.upMbit)],
   );
+  if (passed !== undefined) {
+    const { there, back } = passed;
+    const share = ({ offered, lost }: typeof there) => `${(100 * lost / offered).toFixed(3)} %`;
+    table.push(
+      ["lost at random up", `${100 * (asked.loss ?? 0)} %`, share(there)],
+      ["lost at random down", `${100 * (asked.loss ?? 0)} %`, share(back)],
+      ["dropped by the queue up, down", "", `${there.dropped}, ${back.dropped}`],
+      ["late (mean, max)", "", [passed.meanLateMs, passed.maxLateMs].map(ms).join(", ")],
+    );
+  }
   print(table.toString());
 }
 

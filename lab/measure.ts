@@ -10,9 +10,9 @@ export interface LinkMeasurement {
   readonly asked: LinkProfile;
   /** How the link was made. */
   readonly linkKind: LinkKind;
-  /** The round trip that was asked for, in milliseconds: twice the delay, and the time to send. */
+  /** The median round trip that was asked for, in milliseconds: twice the delay, the time to send, and jitter. */
   readonly expectedRoundTrip: number;
-  /** TCP payload in megabits a second that was asked for: the rate less headers. */
+  /** TCP payload in megabits a second that was asked for: the rate less headers. Losses leave less. */
   readonly expectedMbit: number;
   /** What was measured by programs at both ends. */
   readonly measured: LinkProbe;
@@ -59,7 +59,8 @@ export async function measureLink(
   return {
     asked,
     linkKind,
-    expectedRoundTrip: 2 * (asked.oneWayDelayMs + (HEADERS + 1) * 8 / (asked.rateMbit * 1000)),
+    expectedRoundTrip: 2 * (asked.oneWayDelayMs + (HEADERS + 1) * 8 / (asked.rateMbit * 1000)) +
+      (asked.jitterMs ?? 0),
     expectedMbit: asked.rateMbit * asked.mss / (asked.mss + HEADERS),
     measured: JSON.parse(output) as LinkProbe,
     link,

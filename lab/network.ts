@@ -38,9 +38,9 @@ export interface NetworkOptions {
   readonly link: LinkProfile;
   /** Which kind of link; probed where left out. */
   readonly kind?: LinkKind;
-  /** Share of packets lost at random, from 0 to 1 (default 0). */
+  /** Share of packets lost at random, from 0 to 1 (default: the link's). */
   readonly loss?: number;
-  /** Extra delay drawn from 0 to this many milliseconds (default 0). */
+  /** Extra delay drawn from 0 to this many milliseconds (default: the link's). */
   readonly jitterMs?: number;
   /** Seeds loss and jitter of a `tun` link. */
   readonly seed?: number;
@@ -192,7 +192,7 @@ export class LabNetwork implements AsyncDisposable {
   }
 
   async #tun(): Promise<void> {
-    const { link, loss = 0, jitterMs = 0, seed = 0 } = this.#options;
+    const { link, loss = link.loss ?? 0, jitterMs = link.jitterMs ?? 0, seed = 0 } = this.#options;
     this.#link = await startTunLink({
       namespaces: [`/run/netns/${this.client}`, `/run/netns/${this.server}`],
       device: LINK_DEVICE,
@@ -210,7 +210,7 @@ export class LabNetwork implements AsyncDisposable {
    * hold packets back before a capture there sees them.
    */
   async #netem(): Promise<void> {
-    const { link, loss = 0, jitterMs = 0 } = this.#options;
+    const { link, loss = link.loss ?? 0, jitterMs = link.jitterMs ?? 0 } = this.#options;
     const middle = this.#middle = `${this.client.slice(0, -1)}m`;
     await run(["ip", "netns", "add", middle]);
     const ip = (...args: string[]) => run(["ip", "-n", middle, ...args]);

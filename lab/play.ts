@@ -49,7 +49,7 @@ export interface PlayOptions {
   readonly link?: LinkProfile;
   /** Which kind of link; probed where left out. */
   readonly kind?: LinkKind;
-  /** Share of packets lost at random, from 0 to 1. */
+  /** Share of packets lost at random, from 0 to 1 (default: the link's). */
   readonly loss?: number;
   /** Commands in the order in which they start. Those that still run when the last is through are ended. */
   readonly commands: readonly PlayCommand[];

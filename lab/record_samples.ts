@@ -52,6 +52,8 @@ export interface SamplesOptions {
   readonly milliseconds?: number;
   /** Users with addresses and pauses of their own; two or three in a hurry where left out. */
   readonly users?: number;
+  /** The link (default {@linkcode LAB_LINK}). */
+  readonly link?: LinkProfile;
   /** Called before each run. */
   readonly onRun?: (done: number, total: number) => void;
 }
@@ -69,13 +71,14 @@ async function readProvenance(path: string): Promise<Provenance> {
 }
 
 async function recordOne(options: SamplesOptions, k: number): Promise<SampleProvenance> {
-  const { protocol, out, milliseconds, users } = options;
+  const { protocol, out, milliseconds, users, link = LAB_LINK } = options;
   const file = `${protocol}/run-${k}.pcap.gz`;
   const raw = await Deno.makeTempFile({ prefix: temporaryPrefix(), suffix: ".pcap" });
   try {
     const run = await recordRun({
       protocol,
       path: raw,
+      link,
       seed: `${options.seed}/${k}`,
       ...(milliseconds === undefined ? {} : { milliseconds }),
       ...(users === undefined ? {} : { users }),
@@ -107,7 +110,7 @@ async function recordOne(options: SamplesOptions, k: number): Promise<SampleProv
       run,
       scrubbed,
       programs: await versionsFor(protocol),
-      link: LAB_LINK,
+      link,
     };
   } finally {
     await Deno.remove(raw).catch(() => {});

@@ -30,7 +30,9 @@ export function formatRate(rate: Rate, part: "share" | "interval" = "share"): st
 
 /** A link in words. */
 export function formatLink(link: LinkProfile): string {
-  return `${link.name}, ${link.oneWayDelayMs} ms each way, ${link.rateMbit} Mbit/s, queue ${link.queueKB} KB, segments of ${link.mss} bytes`;
+  const rough = (link.jitterMs ? `, jitter up to ${link.jitterMs} ms` : "") +
+    (link.loss ? `, ${100 * link.loss} % lost` : "");
+  return `${link.name}, ${link.oneWayDelayMs} ms each way${rough}, ${link.rateMbit} Mbit/s, queue ${link.queueKB} KB, segments of ${link.mss} bytes`;
 }
 
 /** Text without control characters, so that a name cannot steer the terminal that shows it. */

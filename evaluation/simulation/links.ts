@@ -1,14 +1,9 @@
-import { LAB_LINK, type LinkProfile } from "../../lab/link_profile.ts";
+import { type LinkProfile, LINKS } from "../../lab/link_profile.ts";
 
 /**
- * Links to simulate, by name. The first two are the seed's: it gives the places, not the numbers, so that the round
- * trips (about 90 and 60 ms) are those of today's paths, and the rate of 20 Mbit/s is ours: far above what any model
- * asks for, it decides nothing.
+ * Links to simulate, by name: those of the laboratory, so that both mean the same by a name. Of each the
+ * simulation has delay, rate and queue; it knows no jitter and no loss.
  */
-export const SIMULATED_LINKS: Readonly<Record<string, LinkProfile>> = {
-  "canada-uk": { ...LAB_LINK, name: "canada-uk", oneWayDelayMs: 45 },
-  "illinois-california": { ...LAB_LINK, name: "illinois-california", oneWayDelayMs: 30 },
-  "mobile": { ...LAB_LINK, name: "mobile", oneWayDelayMs: 35, rateMbit: 8 },
-  "lan": { ...LAB_LINK, name: "lan", oneWayDelayMs: 0.25, rateMbit: 1000 },
-  "lab": LAB_LINK,
-};
+export const SIMULATED_LINKS: Readonly<Record<string, LinkProfile>> = Object.fromEntries(
+  Object.entries(LINKS).map(([name, { jitterMs: _jitter, loss: _loss, ...link }]) => [name, link]),
+);
