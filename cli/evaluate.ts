@@ -7,6 +7,7 @@ import {
   samplesForAttacks,
   shippedSamples,
 } from "../evaluation/mod.ts";
+import { shippedTls } from "../evaluation/content/mod.ts";
 import { runEvaluation } from "../evaluation/experiments/run.ts";
 import { loadModel } from "../models/mod.ts";
 import { renderEvaluation, renderEvaluationText } from "../report/mod.ts";
@@ -128,6 +129,8 @@ async function run(options: Options): Promise<void> {
       real,
       learned,
       recorded,
+      // Connections of other real traffic than ours were recorded elsewhere.
+      tls: options.real === undefined ? await shippedTls(samples) : [],
       models,
       quick: options.quick ?? false,
       seed: options.seed,

@@ -21,6 +21,10 @@ const COMMANDS: Commands = {
     summary: "name the applications of flows, from captures and live, or say how well",
     load: () => import("./classify.ts"),
   },
+  "content": {
+    summary: "ask what an observer learns of what is carried, write a report",
+    load: () => import("./content.ts"),
+  },
   "demo": {
     summary: "carry data under cover of every model, attack the recordings, write a report",
     load: () => import("./demo.ts"),

@@ -1,4 +1,5 @@
 import type { EvaluationResult } from "../../report/evaluation_result.ts";
+import { contentSection } from "../content/section.ts";
 import type { EvaluationPlan, PlannedJobs, Results } from "./plan.ts";
 import { bulkTransferSection, FIGURE_SECTION } from "./sections/bulk_transfer.ts";
 import { fidelitySection } from "./sections/fidelity.ts";
@@ -49,6 +50,7 @@ export function assemble(
       fidelitySection(plan, planned, results),
       roughLinkSection(planned, results),
       scheduleSection(planned, results),
+      contentSection(planned.content, results),
     ],
     method: [
       {

@@ -1,4 +1,11 @@
 import type { LabelledSamples } from "../../plugins/attack.ts";
+import {
+  connections,
+  type ConnectionsJob,
+  type ConnectionsResult,
+} from "../content/connections.ts";
+import { pages, type PagesJob, type PagesResult } from "../content/pages.ts";
+import { users, type UsersJob, type UsersResult } from "../content/users.ts";
 import { fidelity, type FidelityJob, type FidelityResult } from "./fidelity.ts";
 import { attackInThisThread } from "./local_attack.ts";
 import { repeats, type RepeatsJob, type RepeatsResult } from "./repeats.ts";
@@ -46,6 +53,12 @@ export interface JobArguments {
   "rough-link": RoughLinkJob;
   /** See {@linkcode scheduleLeak}. */
   "schedule-leak": ScheduleLeakJob;
+  /** See {@linkcode pages}. */
+  "content-pages": PagesJob;
+  /** See {@linkcode users}. */
+  "content-users": UsersJob;
+  /** See {@linkcode connections}. */
+  "content-connections": ConnectionsJob;
 }
 
 /** What each kind of job comes to: plain data. */
@@ -64,6 +77,12 @@ export interface JobResults {
   "rough-link": RoughLinkResult;
   /** See {@linkcode scheduleLeak}. */
   "schedule-leak": ScheduleLeakResult;
+  /** See {@linkcode pages}. */
+  "content-pages": PagesResult;
+  /** See {@linkcode users}. */
+  "content-users": UsersResult;
+  /** See {@linkcode connections}. */
+  "content-connections": ConnectionsResult;
 }
 
 /** A kind of job. */
@@ -96,6 +115,12 @@ export async function doJob(job: Job): Promise<JobResults[JobKind]> {
       return await roughLink(job.args);
     case "schedule-leak":
       return await scheduleLeak(job.args);
+    case "content-pages":
+      return await pages(job.args);
+    case "content-users":
+      return await users(job.args);
+    case "content-connections":
+      return await connections(job.args);
     case "told-apart":
       return await tellApart(job.args);
   }

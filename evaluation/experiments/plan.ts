@@ -1,5 +1,6 @@
 import type { Scheduling } from "../../playback/mod.ts";
 import type { LabelledCaptures } from "../samples.ts";
+import { CONTENT_SIZES, planContent, type PlannedContent } from "../content/plan.ts";
 import type { Job, JobKind, JobResults } from "./jobs.ts";
 import { ROUGH_LINKS } from "./rough_link.ts";
 import type { Named } from "./seed_attacks.ts";
@@ -13,6 +14,8 @@ export interface EvaluationPlan {
   readonly learned: readonly LabelledCaptures[];
   /** Recordings of cover by the name of their model, in place of simulations. */
   readonly recorded: readonly LabelledCaptures[];
+  /** More captures of real TLS connections, of headers if there is no more; none if absent. */
+  readonly tls?: readonly string[];
   /** Models, and what they claim to be. */
   readonly models: readonly { readonly model: string; readonly claims: string }[];
   /** Whether it shall be done in ten minutes. */
@@ -77,6 +80,8 @@ export interface PlannedJobs {
     readonly schedule: Scheduling;
     readonly job: number;
   }[];
+  /** What content shows. */
+  readonly content: PlannedContent;
 }
 
 /** Results in the order of the planned jobs. */
@@ -275,5 +280,15 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
       }),
     }))
   );
-  return { jobs, seedAttacks, transfers, toldApart, repeats, fidelity, roughLinks, leaks };
+  const content = planContent({
+    models: quick ? usual.slice(0, size.leaking) : usual,
+    https: models.filter(({ claims, model }) => claims === "https" && usual.includes(model))
+      .map(({ model }) => model),
+    real: plan.real,
+    learned: plan.learned,
+    tls: plan.tls ?? [],
+    sizes: CONTENT_SIZES[quick ? "quick" : "full"],
+    seed,
+  }, add);
+  return { jobs, seedAttacks, transfers, toldApart, repeats, fidelity, roughLinks, leaks, content };
 }

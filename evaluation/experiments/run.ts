@@ -21,13 +21,14 @@ export interface EvaluationOptions extends EvaluationPlan {
 }
 
 /** Every text in plain data: paths of captures and names of models are among them. */
-function namesIn(data: unknown): Set<string> {
+export function namesIn(data: unknown): Set<string> {
   if (typeof data === "string") return new Set([data]);
   if (typeof data !== "object" || data === null) return new Set();
   return Object.values(data).reduce((all: Set<string>, one) => all.union(namesIn(one)), new Set());
 }
 
-async function digestOf(path: string): Promise<string> {
+/** The SHA-256 of a file, in hexadecimal. */
+export async function digestOf(path: string): Promise<string> {
   const hash = createHash("sha256");
   const file = await Deno.open(path);
   for await (const chunk of file.readable) hash.update(chunk);
@@ -43,7 +44,9 @@ export async function runEvaluation(options: EvaluationOptions): Promise<Evaluat
   const captures = [options.real, options.learned, options.recorded].flat()
     .flatMap((labelled) => labelled.captures.map(String));
   const digests = new Map<string, string>();
-  for (const path of new Set(captures)) digests.set(path, await digestOf(path));
+  for (const path of new Set([...captures, ...options.tls ?? []])) {
+    digests.set(path, await digestOf(path));
+  }
   for (const { model } of options.models) {
     digests.set(model, (await loadModel(model)).description.digest);
   }

@@ -1,0 +1,118 @@
+import { Command } from "./command_line.ts";
+import { writeFileAtomically } from "../base/mod.ts";
+import { CONTENT_SIZES, runContent, shippedTls } from "../evaluation/content/mod.ts";
+import { isLearned, samplesForAttacks, shippedSamples } from "../evaluation/mod.ts";
+import { loadModel } from "../models/mod.ts";
+import { renderEvaluation, renderEvaluationText } from "../report/mod.ts";
+import { wholeNumber } from "./numbers.ts";
+import { note, print, printJson, progress } from "./output.ts";
+
+interface Options {
+  readonly quick?: boolean;
+  readonly out: string;
+  readonly seed: number;
+  readonly model?: string[];
+  readonly pages?: number;
+  readonly visits?: number;
+  readonly runs?: number;
+  readonly tls?: string[];
+  readonly workers: number;
+  readonly json?: boolean;
+}
+
+const MODELS = ["https", "smtp", "ssh"];
+
+/** `deno task content`: what shows of what is carried, by itself. */
+export function command(): Command {
+  return new Command("deno task content")
+    .description(
+      "Asks what an observer learns of what is carried: which page is visited, what a user does, which keys are typed, " +
+        "whether a TLS handshake is inside; bare, under constant rate and under cover. A part of deno task evaluate, " +
+        "in any size. Finished experiments are kept in the folder and not done again.",
+    )
+    .option("--quick", "fewer pages, visits and trees: a minute or two")
+    .option("--out <folder>", "where report and results go", "content-results")
+    .option("--seed <n>", "seed of users, cover and attacks", wholeNumber(0, 2 ** 32 - 1), 1)
+    .option(
+      "--model <name|file>",
+      `a model to look through; repeatable (default: ${MODELS.join(", ")})`,
+      (value: string, before: string[] | undefined) => [...before ?? [], value],
+    )
+    .option("--pages <n>", "pages of the closed world", wholeNumber(2, 1000))
+    .option("--visits <n>", "visits of each page in each run", wholeNumber(1, 1000))
+    .option("--runs <n>", "runs, each with a tunnel of its own", wholeNumber(2, 100))
+    .option(
+      "--tls <file...>",
+      "more captures of real TLS connections to port 443, on which false accusations are counted",
+    )
+    .option(
+      "--workers <n>",
+      "experiments done at once (default: one a core)",
+      wholeNumber(1, 64),
+      navigator.hardwareConcurrency,
+    )
+    .option("--json", "print one JSON object")
+    .action(run);
+}
+
+async function run(options: Options): Promise<void> {
+  const { out, quick = false, seed, workers } = options;
+  const samples = decodeURIComponent(new URL("../samples", import.meta.url).pathname);
+  const shipped = await shippedSamples(samples);
+  const models = options.model ?? MODELS;
+  const https: string[] = [];
+  for (const model of models) {
+    if ((await loadModel(model)).description.protocol === "https") https.push(model);
+  }
+  const usual = CONTENT_SIZES[quick ? "quick" : "full"];
+  await Deno.mkdir(out, { recursive: true });
+  const bar = progress();
+  const start = performance.now();
+  let before = 0;
+  try {
+    const result = await runContent({
+      models,
+      https,
+      real: samplesForAttacks(shipped),
+      learned: shipped.map(({ captures, label }) => ({
+        label,
+        captures: captures.filter((capture) => isLearned(String(capture))),
+      })),
+      tls: [...await shippedTls(samples), ...options.tls ?? []],
+      sizes: {
+        ...usual,
+        pages: options.pages ?? usual.pages,
+        visits: options.visits ?? usual.visits,
+        runs: options.runs ?? usual.runs,
+      },
+      seed,
+      quick,
+      folder: `${out}/experiments`,
+      workers,
+      madeAt: new Date().toISOString(),
+      onProgress: (done, total, last, kept) => {
+        before = kept;
+        bar.update(done, total, last);
+      },
+    });
+    const report = `${out}/report.html`;
+    await writeFileAtomically(report, await renderEvaluation(result));
+    await writeFileAtomically(
+      `${out}/result.json`,
+      `${JSON.stringify(result, undefined, 1)}\n`,
+    );
+    const text = renderEvaluationText(result);
+    await writeFileAtomically(`${out}/tables.txt`, `${text}\n`);
+    bar.stop();
+    if (options.json) printJson(result);
+    else print(text);
+    const seconds = (performance.now() - start) / 1000;
+    note(
+      `${seconds.toFixed(0)} s${
+        before > 0 ? `, ${before} experiments were there before` : ""
+      }; report: ${report}`,
+    );
+  } finally {
+    bar.stop();
+  }
+}
