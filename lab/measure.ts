@@ -44,13 +44,20 @@ export async function measureLink(
     link: asked,
     ...(kind === undefined ? {} : { kind }),
     commands: [
-      { end: "server", argv: argv("serve"), until: { listens: PORT }, options: environment },
+      {
+        end: "server",
+        argv: argv("serve"),
+        until: { listens: PORT },
+        options: environment,
+        computes: "much",
+      },
       {
         end: "client",
         argv: argv("probe"),
         until: "exit",
         patience: 3 * milliseconds + 30_000,
         options: environment,
+        computes: "much",
       },
     ],
   });

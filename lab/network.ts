@@ -93,6 +93,16 @@ function uniqueStem(): string {
   return `${temporaryPrefix()}${crypto.randomUUID().slice(0, 6)}`;
 }
 
+/**
+ * Runs what follows with the least nice value, in a session of its own where the kernel shares the processor
+ * out between sessions first (autogroup): there a nice value means nothing outside its session.
+ */
+const NICE = [
+  ...["setsid", "sh", "-c"],
+  '{ echo -20 > /proc/self/autogroup; } 2>/dev/null; exec nice -n -20 "$@"',
+  "sh",
+];
+
 const inNamespace = (
   name: string,
   argv: readonly string[],
@@ -108,6 +118,7 @@ export class LabNetwork implements AsyncDisposable {
   #link: Running | undefined;
   #report: TunLinkReport | undefined;
   #middle: string | undefined;
+  #realTime = false;
 
   /** Name of the client's namespace. */
   readonly client: string;
@@ -135,6 +146,7 @@ export class LabNetwork implements AsyncDisposable {
   }
 
   async #up(): Promise<void> {
+    this.#realTime = await run(["chrt", "-r", "1", "true"]).then(() => true, () => false);
     for (const name of [this.client, this.server]) {
       await run(["ip", "netns", "add", name]);
       // Each connection starts afresh, as if no other had been to this host before it.
@@ -232,18 +244,37 @@ export class LabNetwork implements AsyncDisposable {
     }
   }
 
+  /** How programs are run before others of the machine, in words. */
+  get priority(): string {
+    return this.#realTime ? "real-time class (round robin, 1); browsers: nice -20" : "nice -20";
+  }
+
   /**
    * The argument list that runs `argv` in the client's or the server's namespace, before other programs of
-   * the machine: a wait for the processor would look like the application's own time to think.
+   * the machine: a wait for the processor would look like the application's own time to think. A program
+   * with `much` to compute, such as a browser, stays in the class of ordinary programs, so that it takes
+   * turns with the others here.
    */
-  inside(end: "client" | "server", argv: readonly string[]): string[] {
+  inside(
+    end: "client" | "server",
+    argv: readonly string[],
+    computes: "little" | "much" = "little",
+  ): string[] {
     const name = end === "client" ? this.client : this.server;
-    return inNamespace(name, ["nice", "-n", "-20", ...argv]);
+    return inNamespace(
+      name,
+      this.#realTime && computes === "little" ? ["chrt", "-r", "1", ...argv] : [...NICE, ...argv],
+    );
   }
 
   /** Starts `argv` in the client's or the server's namespace. */
-  start(end: "client" | "server", argv: readonly string[], options?: StartOptions): Running {
-    return new Running(this.inside(end, argv), options);
+  start(
+    end: "client" | "server",
+    argv: readonly string[],
+    options?: StartOptions,
+    computes?: "little" | "much",
+  ): Running {
+    return new Running(this.inside(end, argv, computes), options);
   }
 
   /** Waits until something listens on TCP `port` at the server's end (or, if asked, the client's). */

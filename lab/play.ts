@@ -29,6 +29,8 @@ export interface PlayCommand {
   readonly input?: string;
   /** Environment and working folder. */
   readonly options?: StartOptions;
+  /** Whether it has `much` to compute: see {@linkcode LabNetwork.inside}. */
+  readonly computes?: "little" | "much";
 }
 
 /** A command that was started earlier. */
@@ -51,6 +53,8 @@ export interface PlayOptions {
   readonly kind?: LinkKind;
   /** Share of packets lost at random, from 0 to 1 (default: the link's). */
   readonly loss?: number;
+  /** What else is to be there before the commands start. */
+  readonly prepare?: (network: LabNetwork) => Promise<void>;
   /** Commands in the order in which they start. Those that still run when the last is through are ended. */
   readonly commands: readonly PlayCommand[];
 }
@@ -77,6 +81,8 @@ export interface PlayReport {
   readonly linkKind: LinkKind;
   /** What a `tun` link forwarded and dropped. */
   readonly link: TunLinkReport | undefined;
+  /** How commands and tcpdump ran before others of the machine. */
+  readonly priority: string;
 }
 
 /**
@@ -106,11 +112,12 @@ export async function play(options: PlayOptions): Promise<PlayReport> {
   let codes: (number | undefined)[] = [];
   let packets: CaptureCounts | undefined;
   try {
+    await options.prepare?.(network);
     const tcpdump = path === undefined ? undefined : await Tcpdump.start(network, path);
     for (const command of commands) {
-      const { end, argv, options } = command;
+      const { end, argv, options, computes } = command;
       argvs.push(typeof argv === "function" ? argv(running) : argv);
-      const program = network.start(end, argvs.at(-1)!, options);
+      const program = network.start(end, argvs.at(-1)!, options, computes);
       running.push(program);
       await follow(network, running, command);
     }
@@ -134,6 +141,7 @@ export async function play(options: PlayOptions): Promise<PlayReport> {
     packets,
     linkKind: network.kind,
     link: network.report,
+    priority: network.priority,
   };
 }
 

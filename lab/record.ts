@@ -78,6 +78,8 @@ export interface RunReport {
   readonly linkKind: LinkKind;
   /** What users did. */
   readonly did: Readonly<Record<string, number>>;
+  /** How programs and tcpdump ran before others of the machine; nice -20 where absent. */
+  readonly priority?: string;
   /** Users with addresses and pauses of their own; absent where all shared one address. */
   readonly users?: number;
   /** tcpdump's counts. */
@@ -121,6 +123,7 @@ export async function recordRun(options: RecordOptions): Promise<RunReport> {
       linkKind,
       did,
       packets,
+      priority: network.priority,
       ...(options.users === undefined ? {} : { users: options.users }),
       ...(link === undefined ? {} : { link }),
     };

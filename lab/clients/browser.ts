@@ -172,7 +172,7 @@ export async function browseAll(
   const argv = network.inside("client", [
     ...["sh", "-c", 'exec "$@" 3<&0 4>&1 0</dev/null 1>/dev/null', "sh", chromium ?? "chromium"],
     ...options,
-  ]);
+  ], "much");
   await using browser = new Browser(argv, {
     PATH: "/usr/local/bin:/usr/bin:/bin",
     HOME: folder,

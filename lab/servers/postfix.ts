@@ -63,12 +63,23 @@ async function startInstance(
   await program.said(/daemon started/, 20_000);
 }
 
-/** Starts Postfix on port 25: it offers STARTTLS, accepts mail for anybody, and discards it. */
-export async function startPostfix(network: LabNetwork, folder: string): Promise<void> {
+/** Where a Postfix behind our server is met, inside the server's namespace. */
+export const MAIL_BEHIND = { host: "127.0.0.1", port: 10025 } as const;
+
+/**
+ * Starts Postfix on port 25: it offers STARTTLS, accepts mail for anybody, and discards it. With `behind` it
+ * listens at {@linkcode MAIL_BEHIND} instead, where it is told each client's address by the PROXY protocol.
+ * Returns the paths of its key and certificate.
+ */
+export async function startPostfix(
+  network: LabNetwork,
+  folder: string,
+  behind = false,
+): Promise<{ key: string; certificate: string }> {
   const own = `${folder}/server`;
   const { key, certificate } = await makeCertificate(folder, MAIL_HOST, "rsa");
   const configuration = `${common(own, MAIL_HOST)}
-inet_interfaces = ${network.serverAddresses.join(", ")}
+inet_interfaces = ${behind ? MAIL_BEHIND.host : network.serverAddresses.join(", ")}
 mynetworks = 10.99.0.0/24
 default_transport = discard:
 relay_transport = discard:
@@ -79,9 +90,12 @@ smtpd_tls_security_level = encrypt
 smtpd_tls_cert_file = ${certificate}
 smtpd_tls_key_file = ${key}
 `;
-  const services = `smtp      inet  n       -       n       -       -       smtpd\n${SERVICES}`;
+  const port = behind ? MAIL_BEHIND.port : 25;
+  const proxied = behind ? " -o smtpd_upstream_proxy_protocol=haproxy" : "";
+  const services = `${port} inet n - n - - smtpd${proxied}\n${SERVICES}`;
   await startInstance(network, "server", own, configuration, services);
-  await network.listening(25);
+  await network.listening(port);
+  return { key, certificate };
 }
 
 /**
