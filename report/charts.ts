@@ -48,7 +48,8 @@ export async function draw(spec: TopLevelSpec, label: string): Promise<string> {
     .replaceAll(/ font-family="inherit"/g, "")
     .replaceAll(/<path d="M0,0h0v0h0Z"\/>/g, "")
     .replaceAll(/<path d="" display="none"\/>/g, "")
-    .replaceAll(/(\.\d\d)\d+/g, "$1")
+    // Two digits are enough for coordinates; what is written keeps its own.
+    .replaceAll(/(\.\d\d)\d+(?=[^<>]*>)/g, "$1")
     .replace(
       /<svg [^>]*?(viewBox="[^"]*")>/,
       (_, box) => `<svg ${box} role="img" aria-label="${label}">`,
@@ -70,12 +71,12 @@ export function distribution(values: readonly number[], most = 150): [number, nu
   return points;
 }
 
-/** Ticks that are powers of ten, or those and their doubles and fives where there are few. */
-function logTicks(low: number, high: number): number[] {
+/** About `most` ticks that are powers of ten, or those and their doubles and fives where there are few. */
+export function logTicks(low: number, high: number, most = 3): number[] {
   const first = Math.floor(Math.log10(low));
   const last = Math.ceil(Math.log10(high));
   const factors = last - first > 2 ? [1] : [1, 2, 5];
-  const step = Math.max(1, Math.ceil((last - first) / 3));
+  const step = Math.max(1, Math.ceil((last - first) / most));
   const ticks: number[] = [];
   for (let power = first; power <= last; power += step) {
     for (const factor of factors) ticks.push(factor * 10 ** power);

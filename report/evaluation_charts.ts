@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from "vega-lite";
-import { draw, seriesStyle } from "./charts.ts";
+import { draw, logTicks, seriesStyle } from "./charts.ts";
 import { escapeHtml } from "./format.ts";
 import type { EvaluationFigure } from "./evaluation_result.ts";
 
@@ -13,6 +13,13 @@ export function lineStyles(
   let others = 0;
   return series.map(({ real }) => seriesStyle(real ? 0 : ++others));
 }
+
+/** Size of a chart in pixels, axes and all, whatever its labels are: on a phone it is read as it is. */
+const SIZE = {
+  width: 400,
+  autosize: { type: "fit-x", contains: "padding" },
+  padding: 2,
+} as const;
 
 /** Labels of numbers: thousands as k, what is under 1 as it is. */
 const SHORT = "datum.value < 1 ? format(datum.value, '~g') : format(datum.value, '~s')";
@@ -49,7 +56,7 @@ function drawLines(figure: Figure<"lines">): Promise<string> {
       title: small ? null : figure.x,
       labelExpr: SHORT,
       grid: false,
-      tickCount: small ? 3 : 6,
+      ...(log ? { values: logTicks(...domain, small ? 3 : 6) } : { tickCount: small ? 3 : 6 }),
       labelFlush: true,
       labelOverlap: true,
     },
@@ -79,14 +86,14 @@ function drawLines(figure: Figure<"lines">): Promise<string> {
     });
   }
   const spec = {
-    width: small ? 165 : 520,
-    height: small ? 105 : 220,
     ...(small
       ? {
+        width: 165,
+        height: 105,
         autosize: { type: "none" },
         padding: { left: 42, right: 12, top: 8, bottom: 22 },
       }
-      : {}),
+      : { ...SIZE, height: 200 }),
     layer,
   };
   const names = series.map(({ name }) => name).join(", ");
@@ -96,60 +103,88 @@ function drawLines(figure: Figure<"lines">): Promise<string> {
   );
 }
 
+/** Space above a bar or a row for its name, so that names of any length are read at any width. */
+const NAME = "";
+
+/** Names above what they name. */
+const NAMES = {
+  type: "text",
+  align: "left",
+  baseline: "middle",
+  fontSize: 12,
+  color: "var(--ink)",
+};
+
+/** No axis up: names stand above bars and rows. */
+const nominal = (domain: readonly string[]) => ({
+  field: "name",
+  type: "nominal",
+  scale: { domain: [...domain] },
+  axis: null,
+});
+
 function drawBars({ bars, log, title, x }: Figure<"bars">): Promise<string> {
   const groups = [...new Set(bars.map(({ group }) => group))];
+  const names = [...new Set(bars.map(({ name }) => name))];
   const values = bars.filter(({ value }) => Number.isFinite(value) && value > 0);
-  const least = Math.min(...values.map(({ value }) => value));
+  // Several bars a name lie below each other; one a name takes one place whatever its group is.
+  const several = bars.length > names.length;
+  const place = (group: string) => several ? group : "bar";
+  const places = [NAME, ...several ? groups : ["bar"]];
+  const most = Math.max(...values.map(({ value }) => value));
+  const least = log ? Math.min(...values.map(({ value }) => value)) / 2 : 0;
   const scale = log
-    ? { type: "log", domainMin: least / 2, nice: false }
-    : { type: "linear", zero: true };
-  const spec = {
-    width: 330,
-    height: { step: 15 },
-    data: { values: values.map((bar) => ({ ...bar, base: log ? least / 2 : 0 })) },
-    encoding: {
-      y: {
-        field: "name",
-        type: "nominal",
-        sort: null,
-        axis: {
-          title: null,
-          labelColor: "var(--ink)",
-          labelLimit: 260,
-          ticks: false,
-          domain: false,
-        },
-      },
-      yOffset: { field: "group", type: "nominal", sort: groups },
+    ? { type: "log", domain: [least, most], nice: false }
+    : { type: "linear", domain: [0, most], nice: false };
+  const along = (field: string) => ({
+    field,
+    type: "quantitative",
+    scale,
+    axis: {
+      title: x,
+      labelExpr: SHORT,
+      labelOverlap: true,
+      ...(log ? { values: logTicks(least, most, 6) } : { tickCount: 5 }),
     },
+  });
+  const y = {
+    y: nominal(names),
+    yOffset: { field: "place", type: "nominal", scale: { domain: places } },
+  };
+  const spec = {
+    ...SIZE,
+    height: { step: 15 },
     layer: [
       {
+        data: {
+          values: values.map((bar) => ({ ...bar, base: least, place: place(bar.group) })),
+        },
         mark: { type: "bar", stroke: null },
         encoding: {
-          x: {
-            field: "base",
-            type: "quantitative",
-            scale,
-            axis: { title: x, labelExpr: SHORT, tickCount: 5, labelOverlap: true },
-          },
+          ...y,
+          x: along("base"),
           x2: { field: "value" },
           color: {
             field: "group",
             type: "nominal",
-            scale: {
-              domain: groups,
-              range: groups.map((_, i) => seriesStyle(i + 1).color),
-            },
+            scale: { domain: groups, range: groups.map((_, i) => seriesStyle(i + 1).color) },
             legend: null,
           },
         },
       },
       {
-        mark: { type: "text", align: "left", dx: 3, fontSize: 10, color: "var(--ink)" },
+        data: { values: values.map((bar) => ({ ...bar, place: place(bar.group) })) },
+        mark: { type: "text", align: "left", dx: 3, fontSize: 11, color: "var(--ink)" },
         encoding: {
-          x: { field: "value", type: "quantitative" },
+          ...y,
+          x: along("value"),
           text: { field: "value", type: "quantitative", format: ".3~r" },
         },
+      },
+      {
+        data: { values: names.map((name) => ({ name, place: NAME, base: least })) },
+        mark: NAMES,
+        encoding: { ...y, x: along("base"), text: { field: "name" } },
       },
     ],
   };
@@ -163,41 +198,42 @@ function drawBars({ bars, log, title, x }: Figure<"bars">): Promise<string> {
 }
 
 function drawIntervals({ range, rows, title, x }: Figure<"intervals">): Promise<string> {
-  const y = {
-    field: "name",
-    type: "nominal",
-    sort: null,
-    axis: {
-      title: null,
-      labelColor: "var(--ink)",
-      labelLimit: 260,
-      ticks: false,
-      domain: false,
-    },
-  };
+  const names = rows.map(({ name }) => name);
+  const at = (place: string) => rows.map((row) => ({ ...row, place, base: range[0] }));
   const along = (field: string) => ({
     field,
     type: "quantitative",
     scale: { domain: [...range], clamp: true },
     axis: { title: x, tickCount: 6, format: ".1f" },
   });
+  const y = {
+    y: nominal(names),
+    yOffset: { field: "place", type: "nominal", scale: { domain: [NAME, "row"] } },
+  };
+  const layer = [
+    {
+      mark: { type: "rule", strokeWidth: 2.5, color: "var(--cover)" },
+      encoding: { ...y, x: along("low"), x2: { field: "high" } },
+    },
+    {
+      mark: { type: "point", filled: true, size: 60, opacity: 1, color: "var(--cover)" },
+      encoding: { ...y, x: along("value") },
+    },
+    {
+      transform: [{ filter: "isValid(datum.floor)" }],
+      mark: { type: "point", size: 60, strokeWidth: 2, opacity: 1, color: "var(--real)" },
+      encoding: { ...y, x: along("floor") },
+    },
+  ].map((own) => ({ data: { values: at("row") }, ...own }));
   const spec = {
-    width: 330,
-    height: { step: 18 },
-    data: { values: rows },
+    ...SIZE,
+    height: { step: 14 },
     layer: [
+      ...layer,
       {
-        mark: { type: "rule", strokeWidth: 2.5, color: "var(--cover)" },
-        encoding: { y, x: along("low"), x2: { field: "high" } },
-      },
-      {
-        mark: { type: "point", filled: true, size: 60, opacity: 1, color: "var(--cover)" },
-        encoding: { y, x: along("value") },
-      },
-      {
-        transform: [{ filter: "isValid(datum.floor)" }],
-        mark: { type: "point", size: 60, strokeWidth: 2, opacity: 1, color: "var(--real)" },
-        encoding: { y, x: along("floor") },
+        data: { values: at(NAME) },
+        mark: NAMES,
+        encoding: { ...y, x: along("base"), text: { field: "name" } },
       },
     ],
   };

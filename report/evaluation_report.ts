@@ -14,11 +14,16 @@ import { STYLE } from "./style.ts";
 /** What this report adds to the common style sheet. */
 const OWN_STYLE = `
 nav ul { padding-left: 1.1rem; } nav .contents { columns: 2 16rem; }
-.wide { max-width: 44rem; } .wide svg { min-width: 0; }
+.wide { max-width: 30rem; }
+.pair + .legend, .grid + .legend, p + .legend { margin-top: 1.5rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 2rem; } .grid figcaption { font-size: .84rem; }
 td small, th small { white-space: normal; min-width: 7rem; } thead th { min-width: 4.5rem; }
 td small { margin-left: auto; max-width: 18rem; }
 h3 { scroll-margin-top: 1rem; } td.mark-good { color: var(--good); } td.mark-bad { color: var(--bad); }
-@media (max-width: 40rem) { th, td { padding: .4rem .5rem; } .wide.scroll svg { min-width: 26rem; } }
+@media (max-width: 40rem) {
+  table { font-size: .84rem; } th, td { padding: .35rem .3rem; } tbody th, td small, th small { white-space: normal; }
+  td small, th small, thead th { min-width: 0; } .scroll { -webkit-overflow-scrolling: touch; }
+}
 `;
 
 function slug(title: string): string {
@@ -30,7 +35,7 @@ function cellHtml(cell: Cell, first: boolean): string {
     ? { text: cell }
     : cell;
   const content = escapeHtml(text) +
-    (note === undefined ? "" : `<small>${escapeHtml(note)}</small>`);
+    (note === undefined ? "" : `<small>${note.split("\n").map(escapeHtml).join("<br>")}</small>`);
   if (first) return `<th scope="row">${content}</th>`;
   return `<td class="n${mark === undefined ? "" : ` mark-${mark}`}">${content}</td>`;
 }
@@ -55,12 +60,15 @@ function legendHtml(figure: EvaluationFigure): string {
   if (figure.kind === "intervals") {
     return `<ul class="legend"><li><span class="key dot"></span>value, 95 % interval</li>${
       figure.rows.some(({ floor }) => floor !== undefined)
-        ? `<li><span class="key ring"></span>real traffic against real traffic</li>`
+        ? `<li><span class="key ring"></span>${
+          escapeHtml(figure.floor ?? "real traffic against real traffic")
+        }</li>`
         : ""
     }</ul>`;
   }
   if (figure.kind === "bars") {
     const groups = [...new Set(figure.bars.map(({ group }) => group))];
+    if (groups.length === 1) return "";
     return `<ul class="legend">${
       groups.map((group, i) =>
         `<li><span class="key" style="background:${seriesStyle(i + 1).color}"></span>${
@@ -82,9 +90,15 @@ function legendHtml(figure: EvaluationFigure): string {
 async function figuresHtml(figures: readonly EvaluationFigure[]): Promise<string> {
   const parts: string[] = [];
   let row: string[] = [];
+  let pair: string[] = [];
   let rowLegend = "";
+  let rowNote = "";
+  const endPair = () => {
+    if (pair.length > 0) parts.push(`<div class="pair">${pair.join("")}</div>`);
+    pair = [];
+  };
   const endRow = () => {
-    if (row.length > 0) parts.push(`${rowLegend}<div class="grid">${row.join("")}</div>`);
+    if (row.length > 0) parts.push(`${rowLegend}<div class="grid">${row.join("")}</div>${rowNote}`);
     row = [];
   };
   for (const figure of figures) {
@@ -92,23 +106,31 @@ async function figuresHtml(figures: readonly EvaluationFigure[]): Promise<string
     const title = escapeHtml(figure.title);
     const legend = legendHtml(figure);
     if (figure.kind === "lines" && figure.size === "small") {
-      if (legend !== rowLegend) endRow();
-      rowLegend = legend;
+      endPair();
+      const head = figure.row === undefined
+        ? legend
+        : `<h3 id="${slug(figure.row)}">${escapeHtml(figure.row)}</h3>${legend}`;
+      if (head !== rowLegend) endRow();
+      rowLegend = head;
+      rowNote = `<p class="small">Along: what the caption names. Up: ${escapeHtml(figure.y)}.</p>`;
       row.push(`<figure><figcaption>${title}</figcaption>${svg}</figure>`);
       continue;
     }
     endRow();
+    if (figure.kind === "intervals") endPair();
     const marked = figure.kind === "lines" && figure.marked !== undefined
       ? `<p class="small">Dashed: ${escapeHtml(figure.marked.word)}.</p>`
       : "";
-    parts.push(
-      `<h3 id="${
+    pair.push(
+      `<div><h3 id="${
         slug(figure.title)
       }">${title}</h3>${legend}<figure class="wide scroll" role="region" aria-label="${title}" tabindex="0">` +
-        `${svg}</figure>${marked}`,
+        `${svg}</figure>${marked}</div>`,
     );
+    if (figure.kind === "intervals") endPair();
   }
   endRow();
+  endPair();
   return parts.join("");
 }
 
@@ -210,9 +232,8 @@ export function renderEvaluationText(result: EvaluationResult): string {
       for (const row of rows) {
         table.push(
           row.map((cell) =>
-            typeof cell === "string"
-              ? plain(cell)
-              : plain(cell.text) + (cell.note === undefined ? "" : ` [${plain(cell.note)}]`)
+            typeof cell === "string" ? plain(cell) : plain(cell.text) +
+              (cell.note === undefined ? "" : ` [${plain(cell.note.replaceAll("\n", ", "))}]`)
           ),
         );
       }

@@ -2,7 +2,7 @@
 export type Cell = string | {
   /** What it says. */
   readonly text: string;
-  /** A smaller line under it: an interval, a number of cases. */
+  /** Smaller lines under it: an interval, a number of cases. */
   readonly note?: string;
   /** Whether it is good news, bad news or neither. */
   readonly mark?: "good" | "bad";
@@ -53,6 +53,8 @@ export type EvaluationFigure =
     readonly series: readonly LineSeries[];
     /** `small` ones stand side by side. */
     readonly size?: "small";
+    /** Heading over a row of small ones; those with the same stand in one row. */
+    readonly row?: string;
   }
   | {
     /** Bars by name and kind. */
@@ -79,6 +81,8 @@ export type EvaluationFigure =
     readonly x: string;
     /** Least and greatest value drawn. */
     readonly range: readonly [number, number];
+    /** What the floor is; real traffic against real traffic unless told. */
+    readonly floor?: string;
     /** One row each. */
     readonly rows: readonly {
       readonly name: string;

@@ -99,7 +99,7 @@ const [PAIRS, REQ, RESP, REQTHINK, RESPTHINK, INTERCONN, PACKET, DURATION, BYTES
 /** Packets of a run that the distribution of sizes rests on: beyond, every further one changes nothing. */
 const MOST_PACKETS = 20_000;
 /** Longest series of bytes by millisecond, from the start of a run. */
-const SERIES = 2 ** 20;
+const SERIES = 2 ** 21;
 const SCALES = 18;
 
 /** One run, read. */

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { largestGap } from "../../base/largest_gap.ts";
 import { type Connection, messageSequence, readConnections } from "../../capture/mod.ts";
 import { LAB_LINK, type LinkProfile } from "../../lab/link_profile.ts";
-import { type CoverModel, loadModel } from "../../models/mod.ts";
+import { type CoverModel, type End, loadModel } from "../../models/mod.ts";
 import type { WireEvent } from "../../playback/mod.ts";
 import { coverSeed } from "../demo/play.ts";
 import { simulateCapture, simulatedSource } from "../simulation/simulated_capture.ts";
@@ -80,8 +80,10 @@ export interface PlaybackFigures {
 export interface RoughLinkResult {
   /** Connections that both plays have. */
   readonly connections: number;
-  /** Those in which each side says the same bytes in turn; a slow link parts what was said in one go. */
+  /** Those in which each side writes records of the same sizes in the same order. */
   readonly same: number;
+  /** Those in which a recorder at the client's end sees the same bytes in turn: what crosses may change places. */
+  readonly sameTurns: number;
   /** Largest gap between the distributions of the times between messages. */
   readonly gapsKs: number;
   /** The same between two plays of other seeds over the laboratory's link: what chance does. */
@@ -96,7 +98,9 @@ interface Played {
   readonly figures: PlaybackFigures;
   readonly gaps: Float64Array;
   /** Signed bytes of each turn after the handshake, by session and serial number in the model. */
-  readonly messages: ReadonlyMap<string, string>;
+  readonly turns: ReadonlyMap<string, string>;
+  /** Sizes of each side's records, likewise. */
+  readonly records: ReadonlyMap<string, string>;
 }
 
 /** A model over a link that is smooth, and over one that is not: what changes, and what must not. */
@@ -108,10 +112,13 @@ export async function roughLink(job: RoughLinkJob): Promise<RoughLinkResult> {
   const smooth = await played(model, smoothLink, job.connections, seedOf(job.seed));
   const other = await played(model, smoothLink, job.connections, seedOf(`${job.seed} again`));
   const bad = await played(model, rough, job.connections, seedOf(job.seed));
-  const both = [...smooth.messages.keys()].filter((name) => bad.messages.has(name));
+  const both = [...smooth.turns.keys()].filter((name) => bad.turns.has(name));
+  const alike = (what: "turns" | "records") =>
+    both.filter((name) => smooth[what].get(name) === bad[what].get(name)).length;
   return {
     connections: both.length,
-    same: both.filter((name) => smooth.messages.get(name) === bad.messages.get(name)).length,
+    same: alike("records"),
+    sameTurns: alike("turns"),
     gapsKs: largestGap(smooth.gaps, bad.gaps),
     gapsKsFloor: largestGap(smooth.gaps, other.gaps),
     smooth: smooth.figures,
@@ -129,12 +136,12 @@ async function played(
   const capture = simulateCapture({ model, link, seed, connections, ...late });
   const gaps: number[] = [];
   const durations: number[] = [];
-  const messages = new Map<string, string>();
+  const turns = new Map<string, string>();
   const add = (connection: Connection) => {
     const name = capture.names.get(connection.clientPort);
     if (name === undefined) return;
     const { sizes, times } = messageSequence(connection);
-    messages.set(name, turnsOf(sizes).join());
+    turns.set(name, turnsOf(sizes).join());
     times.forEach((time, i) => i > 0 && gaps.push(time - times[i - 1]!));
     durations.push(
       connection.endTime - connection.startTime - connection.handshake.duration,
@@ -143,7 +150,7 @@ async function played(
   await readConnections(simulatedSource(capture, "played.pcap"), { onConnection: add });
   gaps.sort((a, b) => a - b);
   durations.sort((a, b) => a - b);
-  const lateOf = latenessOf(model, link, late, seed, capture.duration);
+  const { late: lateOf, records } = watched(model, link, late, seed, capture.duration);
   return {
     figures: {
       late: [at(lateOf, 0.5), at(lateOf, 0.99), lateOf.at(-1) ?? 0],
@@ -152,26 +159,43 @@ async function played(
       faults: capture.faults.length,
     },
     gaps: Float64Array.from(gaps),
-    messages,
+    turns,
+    records,
   };
 }
 
-/** Milliseconds by which both ends wrote records after the time that the plan asked for, in order. */
-function latenessOf(
+/** What both ends wrote: sizes by connection, and how many milliseconds after the plan's time, in order. */
+function watched(
   model: CoverModel,
   link: LinkProfile,
-  late: { readonly lateness?: readonly number[] },
+  options: { readonly lateness?: readonly number[] },
   seed: Uint8Array,
   span: number,
-): number[] {
-  const found: number[] = [];
-  const onWire = ({ planned, time, what }: WireEvent) => {
-    if (what === "record") found.push(time - planned);
+): { readonly late: readonly number[]; readonly records: ReadonlyMap<string, string> } {
+  const late: number[] = [];
+  const sizes = new Map<string, { readonly client: number[]; readonly server: number[] }>();
+  const onWire = (end: End) => ({ planned, serial, session, size, time, what }: WireEvent) => {
+    if (what !== "record") return;
+    late.push(time - planned);
+    const name = `${session}/${serial}`;
+    const own = sizes.get(name) ?? { client: [], server: [] };
+    sizes.set(name, own);
+    own[end].push(size);
   };
-  const tunnel = new SimulatedTunnel({ model, link, seed, onWire, onServerWire: onWire, ...late });
+  const tunnel = new SimulatedTunnel({
+    model,
+    link,
+    seed,
+    onWire: onWire("client"),
+    onServerWire: onWire("server"),
+    ...options,
+  });
   tunnel.run(span);
   tunnel.stop();
-  return found.sort((a, b) => a - b);
+  return {
+    late: late.sort((a, b) => a - b),
+    records: new Map([...sizes].map(([name, own]) => [name, JSON.stringify(own)])),
+  };
 }
 
 /** Signed bytes that each side says before the other does. */

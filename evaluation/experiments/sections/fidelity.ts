@@ -50,6 +50,7 @@ export function fidelitySection(
     ...found.variables.map(({ curves, ks, name, unit }): EvaluationFigure => ({
       kind: "lines",
       size: "small",
+      row: `${cover(model)}: distributions`,
       title: `${name}, ${unit}; KS ${ks.toFixed(2)}`,
       x: `${name}, ${unit}`,
       y: "share at or below",
@@ -87,7 +88,7 @@ export function fidelitySection(
     facts,
     tables: all.flatMap(({ found, model }) => [
       {
-        title: `${cover(model)}: distributions`,
+        title: `${cover(model)}: distances between distributions`,
         head: ["Variable", "KS", "KS, real runs", "EMD", "EMD, real runs", "n real / cover"],
         rows: found.variables.map(({ emd, emdReal, ks, ksReal, n, name, unit }): Cell[] => [
           { text: name, note: unit },

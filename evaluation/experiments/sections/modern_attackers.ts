@@ -32,29 +32,43 @@ function importanceFigures(
   return own.flatMap(({ cell: { protocol, model }, found }): EvaluationFigure[] => [
     {
       kind: "bars",
-      title: `${model}: what gives it away (importances, gradient boosting)`,
+      title: `${model}, ${
+        coverIs(plan, model!)
+      }: what gives it away (importances, gradient boosting)`,
       x: "share of the attack's gain",
       bars: found.importances.slice(0, 8).map(([name, value]) => ({ name, group: "share", value })),
     },
-    ...found.columns.map(({ curves, importance, ks, name, present }): EvaluationFigure => ({
-      kind: "lines",
-      size: "small",
-      title: `${name}: ${percent(importance)} of the gain, KS ${ks.toFixed(2)}${
-        present.every((share) => share === 1)
-          ? ""
-          : `; in ${percent(present[0])} of real, ${percent(present[1])} of cover`
-      }`,
-      x: name,
-      y: "share at or below",
-      log: wide(curves.real) || wide(curves.other),
-      range: [0, 1],
-      series: [
-        { name: `real ${protocol}`, real: true, steps: true, points: curves.real },
-        { name: `${model}, ${coverIs(plan, model!)}`, steps: true, points: curves.other },
-      ],
-    })),
+    ...found.columns.map(({ curves, importance, ks, name, present }): EvaluationFigure => {
+      const end = Math.max(quantile(curves.real, MOST_SHOWN), quantile(curves.other, MOST_SHOWN));
+      const shown = (curve: Curve) => curve.filter(([value]) => value <= end);
+      const [real, other] = [shown(curves.real), shown(curves.other)];
+      return {
+        kind: "lines",
+        size: "small",
+        row: `${model}: the worst columns, real against cover`,
+        title: `${name}: ${percent(importance)} of the gain, KS ${ks.toFixed(2)}${
+          present.every((share) => share === 1)
+            ? ""
+            : `; in ${percent(present[0])} of real, ${percent(present[1])} of cover`
+        }`,
+        x: name,
+        y: "share at or below; the last twentieth is cut off",
+        log: wide(real) || wide(other),
+        range: [0, 1],
+        series: [
+          { name: `real ${protocol}`, real: true, steps: true, points: real },
+          { name: `${model}, ${coverIs(plan, model!)}`, steps: true, points: other },
+        ],
+      };
+    }),
   ]);
 }
+
+/** Share of a distribution that is drawn: what attacks go by is seldom in the tail. */
+const MOST_SHOWN = 0.95;
+
+const quantile = (curve: Curve, share: number) =>
+  curve.find(([, reached]) => reached >= share)?.[0] ?? -Infinity;
 
 /** Whether a distribution of what is never negative spans more than a decade and a half. */
 const wide = (curve: Curve) =>
@@ -106,7 +120,7 @@ export function modernSection(
     return {
       text: found.auc.toFixed(2),
       note: `${found.ci95[0].toFixed(2)}–${found.ci95[1].toFixed(2)}${
-        floor === undefined ? "" : `, floor ${floor.toFixed(2)}`
+        floor === undefined ? "" : `\nfloor ${floor.toFixed(2)}`
       }`,
     };
   };
@@ -124,12 +138,12 @@ export function modernSection(
   const baseRates = models.map(({ model }): Cell[] => {
     const { cell, found } = strongest(model);
     return [
-      { text: model, note: `${cell.attack}, ${coverIs(plan, model)}` },
+      { text: model, note: `${cell.attack}\n${coverIs(plan, model)}` },
       ...found.baseRates.map(({ accused, found, precision, precisionAtBound }): Cell => ({
         text: precisionAtBound === undefined
           ? small(precision)
           : `${small(precisionAtBound)} or more`,
-        note: `finds ${percent(found)}, accuses ${
+        note: `finds ${percent(found)}\naccuses ${
           accused === 0 ? "no real one" : `${small(accused)} of real`
         }`,
       })),
@@ -147,8 +161,21 @@ export function modernSection(
   }));
   const distance = ({ high, low, middle }: Distances): Cell => ({
     text: middle.toFixed(2),
-    note: `5 %: ${low.toFixed(2)}, 95 %: ${high.toFixed(2)}`,
+    note: `5 %: ${low.toFixed(2)}\n95 %: ${high.toFixed(2)}`,
   });
+  const nearness = ownRepeats.filter(({ model }) => !model.endsWith("-structural")).map((
+    { found: { coverDistance, realDistance }, model },
+  ) => ({
+    text: `${model}: half of the cover is within ${
+      coverDistance.middle.toFixed(2)
+    } doublings of a learned connection, half of other real runs within ${
+      realDistance.middle.toFixed(2)
+    } (5 %: ${coverDistance.low.toFixed(2)} and ${realDistance.low.toFixed(2)})${
+      coverDistance.middle < realDistance.middle / 2 || coverDistance.low < realDistance.low / 2
+        ? ": nearer than real traffic comes, the model keeps close to what it learned"
+        : ""
+    }.`,
+  }));
   const repeated = planned.repeats.map(({ job, model }): Cell[] => {
     const own = results[job] as JobResults["repeats"];
     return [
@@ -163,6 +190,7 @@ export function modernSection(
     title: "Today's attackers",
     text: [
       "Each attacker is trained on real traffic and on this very cover, and judges a run of either that it has not seen: every pair of runs in turn. AUC is the area under its ROC curve; 0.5 is guessing. The floor is the same attack between real runs and the real runs that the model was learned from: what a perfect copy of these would score.",
+      "Columns that attackers name: sizeN and gapN are the size of message N (the first is 0) and the milliseconds before it; reactionN those since the other side last spoke; gapQ50 the median of all gaps, clientQ10 the 10 % quantile of the client's sizes, and so on.",
     ],
     facts: [
       ...facts,
@@ -176,6 +204,7 @@ export function modernSection(
             .join(", ")
         }.`,
       },
+      ...nearness,
     ],
     tables: [
       aucTable("excluded", 0, "AUC after the handshake"),
@@ -223,7 +252,7 @@ export function modernSection(
         kind: "intervals",
         title: "AUC of each attacker after the handshake",
         x: "AUC",
-        range: [0.4, 1],
+        range: [0.3, 1],
         rows: models.flatMap(({ model }) =>
           ATTACKS.flatMap((attack) => {
             const found = find({ model, attack, handshake: "excluded", clock: 0 });
@@ -246,7 +275,10 @@ export function modernSection(
       ): EvaluationFigure => ({
         kind: "lines",
         size: "small",
-        title: `${model}: distance to the nearest learned connection, doublings`,
+        row: "How near connections come to a learned one",
+        title: `${model} (${
+          coverIs(plan, model)
+        }): distance to the nearest learned connection, doublings`,
         x: "distance, doublings",
         y: "share at or below",
         range: [0, 1],

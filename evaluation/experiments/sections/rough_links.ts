@@ -41,17 +41,20 @@ export function roughLinkSection(planned: PlannedJobs, results: Results): Evalua
       title: "What a rough link changes (simulated): laboratory's link → rough link",
       head: [
         "Model and link",
-        "Connections with the same sizes and order",
+        "Each side's sizes and order are the same in",
         "KS of times between messages",
         "Time between messages, median, ms",
         "The same, 95 %, ms",
         "Connection lasts, median, s",
         "Given up",
       ],
+      note:
+        "Same turns: a recorder at the client's end sees both sides' bytes in the same order; what two sides say at the same time may change places when times do, as in the real protocol.",
       rows: all.map(({ found, link, model }): Cell[] => [
         { text: `${model}, ${link}`, note: ROUGH_LINKS[link]!.words },
         {
           text: `${found.same} of ${found.connections}`,
+          note: `${found.sameTurns} in the same turns`,
           mark: found.same === found.connections ? "good" : "bad",
         },
         {

@@ -2,7 +2,6 @@ import type { Cell, EvaluationSection } from "../../../report/evaluation_result.
 import type { JobResults } from "../jobs.ts";
 import type { PlannedJobs, Results } from "../plan.ts";
 import { SEQUENCE } from "../schedule_leak.ts";
-import { number } from "./words.ts";
 
 /** What `demand` and `adaptive` reveal of a user, compared with `strict`. */
 export function scheduleSection(planned: PlannedJobs, results: Results): EvaluationSection {
@@ -14,7 +13,7 @@ export function scheduleSection(planned: PlannedJobs, results: Results): Evaluat
   const area = ({ auc, ci95, floor }: (typeof all)[number]["found"]["inside"]): Cell => ({
     text: auc.toFixed(2),
     note: `${ci95[0].toFixed(2)}–${ci95[1].toFixed(2)}${
-      floor === undefined ? "" : `, idle against idle ${floor.auc.toFixed(2)}`
+      floor === undefined ? "" : `\nidle against idle ${floor.auc.toFixed(2)}`
     }`,
   });
   const strict = all.filter(({ schedule }) => schedule === "strict");
@@ -38,17 +37,15 @@ export function scheduleSection(planned: PlannedJobs, results: Results): Evaluat
         "Model and schedule",
         "One connection",
         `${SEQUENCE} connections in a row`,
-        "Between starts, idle, s",
-        "Between starts, busy, s",
-        "Connections, idle / busy",
+        "Connections, idle users",
+        "Connections, busy users",
       ],
       rows: all.map(({ found, model, schedule }): Cell[] => [
         `${model}, ${schedule}`,
         area(found.inside),
         area(found.across),
-        number(found.gaps[0] / 1000),
-        number(found.gaps[1] / 1000),
-        found.inside.n.join(" / "),
+        String(found.inside.n[0]),
+        String(found.inside.n[1]),
       ]),
     }],
     figures: all.length === 0 ? [] : [{
@@ -56,6 +53,7 @@ export function scheduleSection(planned: PlannedJobs, results: Results): Evaluat
       title: `AUC, idle against busy users, ${SEQUENCE} connections in a row (simulated)`,
       x: "AUC",
       range: [0.3, 1],
+      floor: "idle users against idle users",
       rows: all.map(({ found, model, schedule }) => ({
         name: `${model}, ${schedule}`,
         value: found.across.auc,
