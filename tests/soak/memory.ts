@@ -4,6 +4,8 @@ export interface Memory {
   readonly rss: number;
   /** Objects on the heap, garbage included. */
   readonly heap: number;
+  /** What the heap has taken from the system. */
+  readonly total: number;
   /** The same after the garbage was collected; only now and then. */
   readonly live?: number;
   /** Memory outside of the heap that objects hold. */
@@ -12,12 +14,12 @@ export interface Memory {
 
 /** Takes the present process's memory; with `collect`, garbage goes first (`--v8-flags=--expose-gc`). */
 export function memoryNow(collect: boolean): Memory {
-  const { external, heapUsed: heap, rss } = Deno.memoryUsage();
+  const { external, heapTotal: total, heapUsed: heap, rss } = Deno.memoryUsage();
   const { gc } = globalThis as { gc?: () => void };
-  if (!collect || gc === undefined) return { rss, heap, external };
+  if (!collect || gc === undefined) return { rss, heap, total, external };
   gc();
   const after = Deno.memoryUsage();
-  return { rss, heap, live: after.heapUsed, external: after.external };
+  return { rss, heap, total, live: after.heapUsed, external: after.external };
 }
 
 /** The slope of a series by least squares, per unit of `at`; 0 for fewer than two. */

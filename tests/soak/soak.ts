@@ -32,6 +32,8 @@ export interface SoakOptions {
   readonly onProgress: (text: string) => void;
   /** How the server's session ranks among others of a busy machine (-20 first, 19 last). */
   readonly nice: number;
+  /** Variables of the nodes' environment, such as `MALLOC_ARENA_MAX`. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Ends it early: everything is removed. */
   readonly signal?: AbortSignal;
 }
@@ -79,8 +81,20 @@ export interface SoakReport {
   readonly changes: readonly { readonly at: number; readonly what: string }[];
   readonly link: TunLinkReport | undefined;
   readonly memory: readonly MemoryCourse[];
-  /** Every sample: seconds, and resident MiB of each process in the order of `memory`. */
-  readonly samples: readonly { readonly at: number; readonly resident: readonly number[] }[];
+  /**
+   * Every sample: seconds, resident MiB of each process in the order of `memory`, and of the server its connections,
+   * its heap with garbage, what the heap has taken, and what lies outside of it, in MiB.
+   */
+  readonly samples: readonly {
+    readonly at: number;
+    readonly resident: readonly number[];
+    readonly server: {
+      readonly connections: number;
+      readonly heap: number;
+      readonly total: number;
+      readonly external: number;
+    };
+  }[];
   /** Cover connections by the server's count. */
   readonly cover: unknown;
   /** What the nodes noted: how often. */
@@ -176,6 +190,8 @@ interface Taken {
   readonly at: number;
   readonly memory: Memory;
   readonly files: number;
+  /** The server's connections. */
+  readonly connections: number;
 }
 
 /** How many files and sockets each process has open. */
@@ -183,6 +199,8 @@ async function openFiles(nodes: readonly NodeProcess[]): Promise<number[]> {
   const count = nodes.map(({ pid }) => `ls /proc/${pid}/fd | wc -l`).join("; ");
   return (await run(["sh", "-c", count])).trim().split("\n").map(Number);
 }
+
+const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20);
 
 function courseOf(process: string, all: readonly Taken[]): MemoryCourse {
   const MIB = 2 ** 20;
@@ -244,6 +262,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     TMPDIR: "/tmp",
     NO_COLOR: "1",
     ...denoCache(),
+    ...options.environment,
   };
   const start = (end: "client" | "server", name: string, argv: readonly string[]) => {
     // Linux shares a busy machine among sessions first: each process is one, so that none starves the others.
@@ -326,7 +345,8 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       const files = await openFiles(sampled);
       const said = await Promise.all(sampled.map((process) => process.ask<Sampled>(word)));
       for (const [index, { memory, notes: some = [] }] of said.entries()) {
-        courses[index]!.push({ at, memory, files: files[index]! });
+        const { connections = 0 } = said[index] as { connections?: number };
+        courses[index]!.push({ at, memory, files: files[index]!, connections });
         for (const note of some) {
           const kind = note.replace(/^tunnel \d+: /, "").replace(/[\d.]+ s/, "... s")
             .replace(/:\d+/g, "");
@@ -422,9 +442,15 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       changes: unrest.changes,
       link: network.report,
       memory: sampled.map(({ name }, index) => courseOf(name, courses[index]!)),
-      samples: courses[0]!.map(({ at }, place) => ({
+      samples: courses[0]!.map(({ at, connections, memory: { external, heap, total } }, place) => ({
         at: Math.round(at),
-        resident: courses.map((course) => Math.round((course[place]?.memory.rss ?? 0) / 2 ** 20)),
+        resident: courses.map((course) => mebibytes(course[place]?.memory.rss ?? 0)),
+        server: {
+          connections,
+          heap: mebibytes(heap),
+          total: mebibytes(total),
+          external: mebibytes(external),
+        },
       })),
       cover,
       notes,

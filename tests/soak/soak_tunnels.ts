@@ -19,6 +19,7 @@ interface Options {
   readonly loss: number;
   readonly grace: number;
   readonly nice: number;
+  readonly environment: Readonly<Record<string, string>>;
   readonly seed: string;
   readonly out?: string;
 }
@@ -27,6 +28,12 @@ const positive = (text: string) => {
   const number = Number(text);
   if (number > 0 && Number.isFinite(number)) return number;
   throw new InvalidArgumentError("a number above 0");
+};
+
+const variable = (text: string, before: Readonly<Record<string, string>>) => {
+  const [, name, value] = /^(\w+)=(.*)$/.exec(text) ?? [];
+  if (name === undefined) throw new InvalidArgumentError("NAME=VALUE");
+  return { ...before, [name]: value! };
 };
 
 function command(): Command {
@@ -41,6 +48,12 @@ function command(): Command {
     .option("--loss <share>", "share of packets lost", Number, 0.02)
     .option("--grace <seconds>", "time for the last streams to end", positive, 240)
     .option("--nice <n>", "how the server's session ranks on a busy machine", Number, 0)
+    .option(
+      "--environment <name=value>",
+      "a variable of the nodes' environment, such as MALLOC_ARENA_MAX=2; may be given again",
+      variable,
+      {},
+    )
     .option("--seed <text>", "decides what happens when", "soak")
     .option("--out <file>", "write the JSON here as well")
     .action(async (options: Options) => {
