@@ -15,6 +15,7 @@ import {
   MOST_USERS,
   recordSamples,
   removeLeftover,
+  scrub,
   temporaryPrefix,
 } from "../lab/mod.ts";
 import { LAB_LINK, LINKS } from "../lab/link_profile.ts";
@@ -65,6 +66,13 @@ export function command(): Command {
     .description("record cover: a model between our own client and server, carrying random data")
     .option("--model <name|file>", "the model to play", "https")
     .requiredOption("--out <file>", "where to write the capture (pcap)")
+    .addOption(
+      new Option(
+        "--carrier <which>",
+        "own: the model's, with the genuine programs around it (smtp: Postfix, ssh: OpenSSH); tls: TLS whatever the model",
+      ).choices(["own", "tls"]).default("own"),
+    )
+    .option("--scrub", "make the capture fit to ship: without ciphertext, gzipped")
     .addOption(linkOption())
     .option("--sessions <n>", "simulated users: model sessions played at once", whole(1, 16), 4)
     .option("--connections <n>", "cover connections to record", whole(1, 10_000), 60)
@@ -224,6 +232,8 @@ async function compactApplications(
 interface PlayFlags {
   readonly model: string;
   readonly link: string;
+  readonly carrier: "own" | "tls";
+  readonly scrub?: boolean;
   readonly out: string;
   readonly sessions: number;
   readonly connections: number;
@@ -244,8 +254,9 @@ async function playCover(flags: PlayFlags): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: temporaryPrefix() });
   const played = await playOverLab({
     model,
-    out,
+    out: flags.scrub ? `${folder}/cover.pcap` : out,
     folder,
+    carrier: flags.carrier,
     sessions,
     connections,
     seed,
@@ -253,15 +264,20 @@ async function playCover(flags: PlayFlags): Promise<void> {
     payload: new Uint8Array(randomBytes(flags.bytes)),
     patience: flags.seconds * 1000,
     onProgress: (done) => bar.update(done, connections, `${model} connections`),
+  }).then(async (played) => {
+    if (!flags.scrub) return played;
+    await scrub(played.capture, out);
+    return { ...played, capture: out };
   }).finally(async () => {
     bar.stop();
     await Deno.remove(folder, { recursive: true });
   });
   if (flags.json) return printJson(played);
-  const { up, down, recorded, unfinished, packets, link, linkKind } = played;
+  const { carrier, up, down, recorded, unfinished, packets, link, linkKind, priority } = played;
   const kbps = ({ bytes, duration }: typeof up) => `${(8 * bytes / duration).toFixed(0)} kbit/s`;
   const table = new Table({ head: [out, ""] });
   table.push(
+    ["carrier", carrier],
     ["connections", unfinished === 0 ? recorded : `${recorded}, ${unfinished} unfinished left out`],
     ["user data up, down", `${kbps(up)}, ${kbps(down)}`],
     ["arrived as sent", up.sha256Match && down.sha256Match ? "yes" : "no"],
@@ -270,6 +286,7 @@ async function playCover(flags: PlayFlags): Promise<void> {
       "link late ms (mean, max)",
       link === undefined ? linkKind : `${link.meanLateMs.toFixed(2)}, ${link.maxLateMs.toFixed(1)}`,
     ],
+    ["nodes and tcpdump run in", priority],
   );
   print(table.toString());
 }

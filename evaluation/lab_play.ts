@@ -1,16 +1,21 @@
 import { LinkType } from "../capture/link_type.ts";
+import type { Connection } from "../capture/connection.ts";
 import { PROTOCOL_TCP } from "../capture/packet.ts";
 import { readCapture } from "../capture/read_capture.ts";
+import { readConnections } from "../capture/read_connections.ts";
 import { type CaptureRecord, writeCaptureFile } from "../capture/write_capture.ts";
 import type { LinkProfile } from "../lab/link_profile.ts";
-import { denoCache, type LinkKind, SERVER_ADDRESS } from "../lab/network.ts";
+import { temporaryPrefix } from "../lab/leftovers.ts";
+import { demand } from "../lab/needs.ts";
+import { denoCache, type LabNetwork, type LinkKind, SERVER_ADDRESS } from "../lab/network.ts";
 import { play, type PlayCommand } from "../lab/play.ts";
 import { sleep } from "../lab/process.ts";
+import { MAIL_BEHIND, startPostfix } from "../lab/servers/postfix.ts";
 import type { CaptureCounts } from "../lab/tcpdump.ts";
 import type { TunLinkReport } from "../lab/tun_link.ts";
 import type { WireEvent } from "../playback/wire_log.ts";
 import { loadModel } from "../models/mod.ts";
-import { UserError } from "../base/mod.ts";
+import { UsageError, UserError } from "../base/mod.ts";
 import { readWireLog } from "./demo/nodes.ts";
 import { coverSeed } from "./demo/play.ts";
 import type { CarriedTransfers } from "./lab_transfer.ts";
@@ -39,6 +44,11 @@ export interface LabPlayOptions {
   readonly connections: number;
   /** Milliseconds that transfers and recording may take at most. */
   readonly patience: number;
+  /**
+   * `own`: the carrier that the model is for, with the genuine programs around it, so that a recording has its
+   * handshake. `tls` (the default): in TLS whatever the model, as the demo and the simulation play it.
+   */
+  readonly carrier?: "own" | "tls";
   /** Seed of the cover: the demo's play with the same seed plays the same connections. */
   readonly seed: string;
   /** The link between the two ends (default the laboratory's). */
@@ -53,6 +63,8 @@ export interface LabPlayOptions {
 export interface LabPlayed extends CarriedTransfers {
   /** The recording: the connections chosen, whole, and nothing else. */
   readonly capture: string;
+  /** The carrier that it was played in. */
+  readonly carrier: string;
   /** Connections chosen: the first that began. */
   readonly recorded: number;
   /** Those of them that were still open when time was up, and are left out. */
@@ -63,9 +75,58 @@ export interface LabPlayed extends CarriedTransfers {
   readonly linkKind: LinkKind;
   /** What a `tun` link forwarded and dropped. */
   readonly link: TunLinkReport | undefined;
+  /** How the nodes and tcpdump ran before others of the machine. */
+  readonly priority: string;
 }
 
-const SERVER_PORT = 443;
+/** What stands around our server, so that the outside is the genuine one. */
+interface Outside {
+  /** The server's port: that of the protocol's samples. */
+  readonly port: number;
+  /** Programs that must be installed. */
+  readonly programs: readonly string[];
+  /** Programs that the nodes start. */
+  readonly starts?: { readonly server: readonly string[]; readonly client: readonly string[] };
+  /**
+   * Starts what strangers meet, with its files in `own`; returns what the server, which reads `folder`, is told
+   * of it.
+   */
+  readonly prepare?: (
+    network: LabNetwork,
+    own: string,
+    folder: string,
+  ) => Promise<readonly string[]>;
+}
+
+const OUTSIDES: Readonly<Record<string, Outside>> = {
+  tls: { port: 443, programs: [] },
+  smtp: {
+    port: 25,
+    programs: ["postfix", "openssl"],
+    prepare: async (network, own, folder) => {
+      // Postfix gives up root, and must still reach its files.
+      await Deno.chmod(own, 0o711);
+      const { certificate, key } = await startPostfix(network, own, true);
+      await Deno.copyFile(certificate, `${folder}/mail.crt`);
+      await Deno.copyFile(key, `${folder}/mail.key`);
+      const { host, port } = MAIL_BEHIND;
+      return [
+        `--decoy=${host}:${port}`,
+        `--cert=${folder}/mail.crt`,
+        `--key=${folder}/mail.key`,
+      ];
+    },
+  },
+  ssh: {
+    port: 22,
+    programs: ["ssh", "sshd", "setpriv"],
+    starts: {
+      server: ["/usr/bin/ssh", "/usr/sbin/sshd", "/usr/bin/setpriv"],
+      client: ["/usr/bin/ssh"],
+    },
+  },
+};
+
 const DOOR_PORT = 1080;
 const DESTINATION_PORT = 9000;
 /** Places in the list of commands. */
@@ -77,7 +138,11 @@ const FAREWELL = 500;
 
 const root = decodeURIComponent(new URL("../", import.meta.url).pathname);
 
-function program(file: string, rights: Record<string, string[]>, ...args: string[]): string[] {
+function program(
+  file: string,
+  rights: Record<string, readonly string[]>,
+  ...args: string[]
+): string[] {
   return [
     Deno.execPath(),
     ...["run", "--quiet", "--no-prompt", "--no-remote", "--cached-only"],
@@ -88,23 +153,51 @@ function program(file: string, rights: Record<string, string[]>, ...args: string
 }
 
 /** The connections that began first, from a client's log, and whether they have ended. */
-function chosenOf(events: readonly WireEvent[], most: number): Map<number, boolean> {
-  const chosen = new Map<number, boolean>();
-  for (const { what, connection } of events) {
-    const port = Number(connection);
-    if (what === "open" && chosen.size < most) chosen.set(port, false);
-    if (what === "close" && chosen.has(port)) chosen.set(port, true);
+function chosenOf(events: readonly WireEvent[], most: number): Map<string, boolean> {
+  const chosen = new Map<string, boolean>();
+  for (const { what, session, serial } of events) {
+    const name = `${session}/${serial}`;
+    if (what === "open" && chosen.size < most) chosen.set(name, false);
+    if (what === "close" && chosen.has(name)) chosen.set(name, true);
   }
   return chosen;
 }
 
-/** Copies the packets of the connections from these client ports. */
-async function copyConnections(from: string, to: string, ports: ReadonlySet<number>) {
+/**
+ * Finds the connections that began first in a recording, and which of them were over at `time`. Not by the ports of
+ * a node's log: over ssh the TCP connection is not the node's own.
+ */
+async function firstConnections(file: string, serverPort: number, most: number, time: number) {
+  const all: Connection[] = [];
+  await readConnections(file, {
+    onConnection: (connection) => {
+      if (connection.serverPort === serverPort) all.push(connection);
+    },
+  });
+  const first = all.sort((a, b) => a.startTime - b.startTime).slice(0, most);
+  const over = first.filter(({ end, endTime }) =>
+    (end.how === "fin" || end.how === "rst") && endTime <= time
+  );
+  return { all, first, over };
+}
+
+/** Copies the packets of `chosen` among all connections of a recording, which may have a port in turn. */
+async function copyConnections(
+  from: string,
+  to: string,
+  serverPort: number,
+  all: readonly Connection[],
+  chosen: readonly Connection[],
+) {
+  const wanted = new Set(chosen);
+  const byPort = Map.groupBy(all, ({ clientPort }) => clientPort);
   const records: CaptureRecord[] = [];
   await readCapture(from, (packet) => {
     const { time, protocol, sourcePort, destinationPort, data, ipLength } = packet;
-    const port = destinationPort === SERVER_PORT ? sourcePort : destinationPort;
-    if (protocol !== PROTOCOL_TCP || !ports.has(port)) return;
+    const port = destinationPort === serverPort ? sourcePort : destinationPort;
+    if (protocol !== PROTOCOL_TCP) return;
+    const connection = byPort.get(port)?.findLast(({ startTime }) => startTime <= time);
+    if (connection === undefined || !wanted.has(connection)) return;
     const start = packet.payloadStart + packet.payloadLength - ipLength;
     records.push({ time, data: data.slice(start, start + ipLength) });
   });
@@ -114,9 +207,11 @@ async function copyConnections(from: string, to: string, ports: ReadonlySet<numb
 /**
  * Plays a model between a tm-server and a tm-client in two network namespaces, over the laboratory's
  * link, carries the payload each way, and has tcpdump record the first cover connections at the client's
- * end. As in the demo they are chosen by when they began, and their ends are waited for. Needs what
- * {@linkcode missingFor} says of no protocol. Everything started is ended before it returns or throws.
+ * end. As in the demo they are chosen by when they began, and their ends are waited for. Everything started
+ * is ended before it returns or throws.
  *
+ * @throws {UsageError} for a carrier that is not known here.
+ * @throws {LabNeeds} where a program that the carrier needs is missing.
  * @throws {ProgramFailed} if a program does not start.
  * @throws {LabPlayFailed} if a node ends early, or not all user data was carried in time.
  */
@@ -126,14 +221,28 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
   const payloadFile = `${folder}/payload`;
   const clientLog = `${folder}/client.jsonl`;
   // Before anything starts: whatever is wrong with the model is one clear line.
-  await loadModel(model);
+  const { description } = await loadModel(model);
+  const carrier = options.carrier === "own" ? description.carrier : "tls";
+  const outside = OUTSIDES[carrier];
+  if (outside === undefined) {
+    throw new UsageError(
+      `the laboratory cannot play carrier ${carrier} of ${model}: only ${
+        Object.keys(OUTSIDES).join(", ")
+      }`,
+    );
+  }
+  await demand([], outside.programs);
+  const { port: serverPort, starts } = outside;
   await Deno.writeFile(payloadFile, options.payload);
-  const env = { NO_COLOR: "1", HOME: "/nonexistent", ...denoCache() };
+  const env = { NO_COLOR: "1", HOME: "/nonexistent", TMPDIR: folder, ...denoCache() };
   const read = [root, folder, ...(/[./\\]/.test(model) ? [await Deno.realPath(model)] : [])];
   const rights = { read, write: [folder], env: ["NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE"] };
-  const shared = [`--model=${model}`, "--carrier=tls"];
-  let whole: ReadonlySet<number> = new Set();
+  const shared = [`--model=${model}`, `--carrier=${carrier}`];
+  // Over ssh the nodes talk to their programs on ports of this machine.
+  const local = (door: string) => starts === undefined ? door : "127.0.0.1";
+  let around: readonly string[] = [];
   let deadline = 0;
+  let over = 0;
   const commands: PlayCommand[] = [{
     end: "server",
     argv: program(
@@ -144,16 +253,22 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
     until: { listens: DESTINATION_PORT },
   }, {
     end: "server",
-    argv: program(
-      "cli/main.ts",
-      { ...rights, net: [`${SERVER_ADDRESS}:${SERVER_PORT}`, "127.0.0.1"] },
-      "server",
-      `--listen=${SERVER_ADDRESS}:${SERVER_PORT}`,
-      ...shared,
-      `--state=${folder}/state`,
-      `--wire-log=${folder}/server.jsonl`,
-      "--allow-private",
-    ),
+    argv: () =>
+      program(
+        "cli/main.ts",
+        {
+          ...rights,
+          net: [`${SERVER_ADDRESS}:${serverPort}`, "127.0.0.1"],
+          ...(starts === undefined ? {} : { run: starts.server }),
+        },
+        "server",
+        `--listen=${SERVER_ADDRESS}:${serverPort}`,
+        ...shared,
+        ...around,
+        `--state=${folder}/state`,
+        `--wire-log=${folder}/server.jsonl`,
+        "--allow-private",
+      ),
     until: { said: /^mimic .*\n/ },
     ending: 8000,
   }, {
@@ -161,7 +276,11 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
     argv: (before) =>
       program(
         "cli/main.ts",
-        { ...rights, net: [`${SERVER_ADDRESS}:${SERVER_PORT}`, `127.0.0.1:${DOOR_PORT}`] },
+        {
+          ...rights,
+          net: [`${SERVER_ADDRESS}:${serverPort}`, local(`127.0.0.1:${DOOR_PORT}`)],
+          ...(starts === undefined ? {} : { run: starts.client }),
+        },
         "client",
         `--line=${before[SERVER]!.output.trim()}`,
         `--forward=127.0.0.1:${DOOR_PORT}=127.0.0.1:${DESTINATION_PORT}`,
@@ -190,22 +309,28 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
     until: {
       holds: async (before) => {
         const chosen = chosenOf(await readWireLog(clientLog), connections);
-        whole = new Set([...chosen].filter(([, over]) => over).map(([port]) => port));
-        onProgress?.(whole.size);
-        if (whole.size === connections) await sleep(FAREWELL);
+        const done = chosen.values().filter((closed) => closed).toArray().length;
+        onProgress?.(done);
+        if (done === connections) await sleep(FAREWELL);
+        // Connections that end from now on are ended by us.
+        over = Date.now();
         // Without the user data it has failed; without its client, or in time, nothing more comes.
-        return whole.size === connections || before[CARRY]!.code !== 0 ||
+        return done === connections || before[CARRY]!.code !== 0 ||
           before[CLIENT]!.code !== undefined || performance.now() > deadline;
       },
     },
     patience: options.patience,
   }];
-  const { commands: ended, packets, linkKind, link } = await play({
+  const own = await Deno.makeTempDir({ prefix: temporaryPrefix() });
+  const { commands: ended, packets, linkKind, link, priority } = await play({
     path: raw,
+    prepare: async (network) => {
+      around = await outside.prepare?.(network, own, folder) ?? [];
+    },
     ...(options.link === undefined ? {} : { link: options.link }),
     ...(options.kind === undefined ? {} : { kind: options.kind }),
     commands: commands.map((command) => ({ ...command, options: { env } })),
-  });
+  }).finally(() => Deno.remove(own, { recursive: true }));
   for (const [index, node] of [[SERVER, "tm-server"], [CLIENT, "tm-client"]] as const) {
     const { code, errors } = ended[index]!;
     if (code !== undefined) throw new LabPlayFailed(`the ${node} of ${model}`, errors);
@@ -217,16 +342,17 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
       errors || "not all had been carried when time was up",
     );
   }
-  const chosen = [...chosenOf(await readWireLog(clientLog), connections)];
-  const finished = new Set(chosen.filter(([port]) => whole.has(port)).map(([port]) => port));
-  await copyConnections(raw, options.out, finished);
+  const recorded = await firstConnections(raw, serverPort, connections, over);
+  await copyConnections(raw, options.out, serverPort, recorded.all, recorded.over);
   return {
     ...JSON.parse(output) as CarriedTransfers,
     capture: options.out,
-    recorded: chosen.length,
-    unfinished: chosen.length - finished.size,
+    carrier,
+    recorded: recorded.first.length,
+    unfinished: recorded.first.length - recorded.over.length,
     packets: packets!,
     linkKind,
     link,
+    priority,
   };
 }

@@ -34,6 +34,7 @@ const PACKAGES: Record<string, string> = {
   dnsmasq: "dnsmasq-base",
   ffmpeg: "ffmpeg",
   nft: "nftables",
+  setpriv: "util-linux",
   udhcpc: "udhcpc",
 };
 
