@@ -31,8 +31,6 @@ const SSH_OPENING: Dialogue = [
   [112, 444],
   [44, 44],
 ];
-/** A session with a terminal begins: request, then confirmation, a greeting and a prompt. */
-const SHELL_OPENING: Dialogue = [[120, 108], [0, 60]];
 /** A packet with one key, and one with its echo. */
 const KEY = 36;
 const ECHO = 36;
@@ -55,10 +53,12 @@ function* dialogue(stage: Stage, talk: Talk, turns: Dialogue, random: Random): P
   }
 }
 
-/** Somebody types commands, with the gaps of human hands, and reads what they print. */
+/**
+ * Somebody types commands, with the gaps of human hands, and reads what they print, in a session that was opened
+ * before. Hands do not wait for the network: when keys are pressed depends on nothing that can be seen.
+ */
 function* typeCommands(stage: Stage, random: Random, onKey: OnKey): Process {
   const talk = stage.connect();
-  yield* dialogue(stage, talk, [...SSH_OPENING, ...SHELL_OPENING], random);
   // Echoes and outputs go on beside the typing.
   function* answer(bytes: number): Process {
     yield talk.arrived(SERVER);
@@ -82,7 +82,7 @@ function* typeCommands(stage: Stage, random: Random, onKey: OnKey): Process {
 
 /** The keys of the laboratory's shell sessions, without their ends: nobody logs out here. */
 function shellTasks(random: Random) {
-  const { users } = sshWorkload(seededRandom("content shell", random.integer(1e9)), 4);
+  const { users } = sshWorkload(seededRandom("content shell", random.integer(1e9)));
   const isShell = (task: SshTask) => task.kind === "shell";
   return users.flatMap(({ tasks }) => tasks.map(({ task }) => task)).filter(isShell)
     .map(({ keys }) => keys.slice(0, keys.findLastIndex(({ text }) => text === "\r") + 1));
@@ -107,7 +107,7 @@ function* copyFiles(stage: Stage, random: Random): Process {
 
 /** Somebody sends mails by submission with STARTTLS, sizes as in `samples/smtp`. */
 function* sendMails(stage: Stage, random: Random): Process {
-  const [sender] = mailWorkload(seededRandom("content mail", random.integer(1e9)), 30);
+  const [sender] = mailWorkload(seededRandom("content mail", random.integer(1e9)));
   for (const { after, task } of sender!.tasks) {
     yield stage.pause(after);
     const talk = stage.connect();

@@ -59,8 +59,8 @@ export interface ConnectionsOf {
   readonly overRuns: readonly [number, number];
   /** Visits with such a connection. */
   readonly visits: Counted;
-  /** Transport against application. */
-  readonly roundTrips: RoundTrips;
+  /** Transport against application; absent where nothing was answered. */
+  readonly roundTrips?: RoundTrips;
 }
 
 /** What it came to. */
@@ -121,10 +121,11 @@ export async function connections(job: ConnectionsJob): Promise<ConnectionsResul
       const byRun = [...new Set(runs)].map((run) =>
         visits.filter((_, i) => runs[i] === run).flat()
       );
+      const roundTrips = tellByRoundTrips(near, byRun, job.seed);
       of.push({
         name,
         ...verdicts(attackers, visits, runs, job.seed),
-        roundTrips: tellByRoundTrips(near, byRun, job.seed),
+        ...(roundTrips === undefined ? {} : { roundTrips }),
       });
     }
   }

@@ -16,6 +16,9 @@ export interface FirstPayloads {
   readonly passed: Readonly<Partial<Record<Exemption, number>>>;
 }
 
+/** Bytes of a hello up to its randomness. */
+const HELLO_HEAD = 11;
+
 /** Payloads of random bytes that are judged beside the others: what the rules are made to find. */
 const RANDOM = 1000;
 
@@ -61,11 +64,16 @@ export async function judgeFirstPayloads(
     for (const file of files) payloads.push(...await firstPayloads(file));
     rows.push(judge(`real ${label}`, payloads));
   }
-  const hello = new RecordLayout(CLIENT).read(0, TLS_HANDSHAKE.hello);
   const draws = new Draws(seed);
+  const head = new RecordLayout(CLIENT).read(0, TLS_HANDSHAKE.hello);
+  // The simulation leaves a hello's keys and randomness at zero: here they are drawn.
+  const hellos = Array.from(
+    { length: RANDOM },
+    () => head.map((byte, i) => byte === 0 && i > HELLO_HEAD ? draws.integer(256) : byte),
+  );
   const random = Array.from(
     { length: RANDOM },
     () => Uint8Array.from({ length: 100 + draws.integer(1300) }, () => draws.integer(256)),
   );
-  return [...rows, judge("cover in TLS", [hello]), judge("random bytes (control)", random)];
+  return [...rows, judge("cover in TLS", hellos), judge("random bytes (control)", random)];
 }

@@ -3,11 +3,11 @@ import { bootstrapMean, meanOf } from "./by_run.ts";
 import type { Seen } from "./observe.ts";
 import type { Trace } from "./trace.ts";
 
-/** A correlation, the mean over runs, with what the keys of other windows give. */
+/** A correlation, with what the keys of other windows give. */
 export interface Correlation {
-  /** Mean over runs. */
+  /** Of all windows. */
   readonly value: number;
-  /** 95 % interval by bootstrap over runs. */
+  /** 95 % interval: of numbers by Fisher's transformation, of times by bootstrap over windows. */
   readonly ci95: readonly [number, number];
   /** The same with the keys of another window of the run: what it is by chance. */
   readonly chance: number;
@@ -78,9 +78,32 @@ function sumOf(values: Float64Array): number {
   return sum;
 }
 
+/** A straight line through points. */
+function lineThrough(x: readonly number[], y: readonly number[]): (x: number) => number {
+  const [meanX, meanY] = [meanOf(x), meanOf(y)];
+  let both = 0;
+  let ofX = 0;
+  for (let i = 0; i < x.length; i++) {
+    both += (x[i]! - meanX) * (y[i]! - meanY);
+    ofX += (x[i]! - meanX) ** 2;
+  }
+  const slope = ofX === 0 ? 0 : both / ofX;
+  return (value) => meanY + slope * (value - meanX);
+}
+
+const Z95 = 1.96;
+
+/** Fisher's 95 % interval of a correlation of `n` pairs. */
+function fisherInterval(value: number, n: number): [number, number] {
+  if (n <= 3) return [-1, 1];
+  const z = Math.atanh(Math.max(-0.999999, Math.min(0.999999, value)));
+  const reach = Z95 / Math.sqrt(n - 3);
+  return [Math.tanh(z - reach), Math.tanh(z + reach)];
+}
+
 /**
  * Which kind of packet betrays keys is learned from other runs, those with the largest correlation; how much it
- * betrays is measured on the run left out.
+ * betrays is measured on the run left out. The number of keys is what a line through the others' windows says.
  */
 export function recoverKeystrokes(
   seen: readonly Seen[],
@@ -94,35 +117,46 @@ export function recoverKeystrokes(
     for (const time of keys) if (time < window) series[Math.floor(time / BIN)]!++;
     return { run: runs[i]!, keys: series, packets: binned(trace, bins) };
   });
-  const numbers = [...new Set(windows.map(({ run }) => run))];
-  const ofTimes = (own: readonly Window[], kind: number, shift: number) =>
-    meanOf(
-      own.map(({ packets }, i) => correlation(own[(i + shift) % own.length]!.keys, packets[kind]!)),
-    );
-  const ofCounts = (own: readonly Window[], kind: number, shift: number) =>
-    correlation(
-      own.map((_, i) => sumOf(own[(i + shift) % own.length]!.keys)),
-      own.map(({ packets }) => sumOf(packets[kind]!)),
-    );
-  const judged = (of: (own: readonly Window[], kind: number, shift: number) => number) => {
-    const inRun = (run: number) => windows.filter((one) => one.run === run);
-    const found = numbers.map((run) => {
-      const learned = KINDS.map((_, kind) =>
-        meanOf(numbers.filter((other) => other !== run).map((other) => of(inRun(other), kind, 0)))
-      );
-      const kind = learned.indexOf(Math.max(...learned));
-      return { value: of(inRun(run), kind, 0), chance: of(inRun(run), kind, 1) };
-    });
-    const values = found.map(({ value }) => value);
-    return {
-      value: meanOf(values),
-      ci95: bootstrapMean(values, new Draws(seed)),
-      chance: meanOf(found.map(({ chance }) => chance)),
+  const truth: number[] = [];
+  const said: number[] = [];
+  const times: number[] = [];
+  const timesByChance: number[] = [];
+  for (const run of new Set(windows.map((one) => one.run))) {
+    const known = windows.filter((one) => one.run !== run);
+    const asked = windows.filter((one) => one.run === run);
+    const keysOf = (own: readonly Window[]) => own.map(({ keys }) => sumOf(keys));
+    const packetsOf = (own: readonly Window[], kind: number) =>
+      own.map(({ packets }) => sumOf(packets[kind]!));
+    const best = (score: (kind: number) => number) => {
+      const scores = KINDS.map((_, kind) => score(kind));
+      return scores.indexOf(Math.max(...scores));
     };
-  };
+    const counted = best((kind) => Math.abs(correlation(keysOf(known), packetsOf(known, kind))));
+    const line = lineThrough(packetsOf(known, counted), keysOf(known));
+    truth.push(...keysOf(asked));
+    said.push(...packetsOf(asked, counted).map(line));
+    const timed = best((kind) =>
+      meanOf(known.map(({ keys, packets }) => correlation(keys, packets[kind]!)))
+    );
+    asked.forEach(({ packets, keys }, i) => {
+      times.push(correlation(keys, packets[timed]!));
+      const other = asked[(i + 1) % asked.length]!;
+      timesByChance.push(correlation(other.keys, packets[timed]!));
+    });
+  }
+  const value = correlation(truth, said);
+  const shifted = truth.map((_, i) => truth[(i + 1) % truth.length]!);
   return {
-    count: judged(ofCounts),
-    times: judged(ofTimes),
+    count: {
+      value,
+      ci95: fisherInterval(value, truth.length),
+      chance: correlation(shifted, said),
+    },
+    times: {
+      value: meanOf(times),
+      ci95: bootstrapMean(times, new Draws(seed)),
+      chance: meanOf(timesByChance),
+    },
     n: [windows.length, windows.reduce((sum, { keys }) => sum + sumOf(keys), 0)],
   };
 }

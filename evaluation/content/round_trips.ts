@@ -44,8 +44,6 @@ export interface RoundTrips {
   readonly auc: number;
   /** Its 95 % interval, by bootstrap over runs of these. */
   readonly ci95: readonly [number, number];
-  /** Share whose difference is larger than that of 99 % of the real connections. */
-  readonly found: number;
   /** Median of the differences, in milliseconds, `[real, these]`. */
   readonly medians: readonly [number, number];
   /** Connections, `[real, these]`. */
@@ -66,24 +64,25 @@ function areaBetween(own: Float64Array, others: Float64Array): number {
   return areaUnderCurve(scores, scores.map((_, i) => +(i >= own.length)));
 }
 
-/** Tells connections, run by run, from `real` ones by their differences of round trips. */
+/**
+ * Tells connections, run by run, from `real` ones by their differences of round trips. Undefined where either have
+ * none.
+ */
 export function tellByRoundTrips(
   real: readonly FlowStart[],
   runs: readonly (readonly FlowStart[])[],
   seed: number,
-): RoundTrips {
+): RoundTrips | undefined {
   const own = differences(real);
   const others = differences(runs.flat());
-  const limit = own[Math.min(own.length - 1, Math.ceil(0.99 * own.length))] ?? Infinity;
-  const above = others.reduce((sum, value) => sum + +(value > limit), 0);
+  if (own.length === 0 || others.length === 0) return undefined;
   return {
     auc: areaBetween(own, others),
     ci95: bootstrapMean(
       runs.map((run) => areaBetween(own, differences(run))).filter((area) => !Number.isNaN(area)),
       new Draws(seed),
     ),
-    found: others.length === 0 ? 0 : above / others.length,
-    medians: [own[own.length >> 1] ?? NaN, others[others.length >> 1] ?? NaN],
+    medians: [own[own.length >> 1]!, others[others.length >> 1]!],
     n: [own.length, others.length],
   };
 }

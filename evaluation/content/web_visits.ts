@@ -37,7 +37,10 @@ const BROWSER: LogNormal = { median: 6, sigma: 0.9, min: 0.5, max: 90 };
 
 /** So many pages, the same for a seed: made after published statistics, as the laboratory's workloads are. */
 export function drawPages(count: number, seed: number): WebPage[] {
-  const pages = pagesOf(webWorkload(seededRandom("content pages", seed), Math.max(4, count)));
+  const pages: WebPage[] = [];
+  for (let part = 0; pages.length < count; part++) {
+    pages.push(...pagesOf(webWorkload(seededRandom("content pages", seed, part))));
+  }
   return pages.slice(0, count);
 }
 
@@ -161,9 +164,10 @@ function* callOnce(visit: Visit, talk: Talk, call: WebCall): Process {
 
 /** Somebody who goes from page to page. */
 export function* browse(stage: Stage, random: Random): Process {
-  for (let i = 0;; i++) {
-    const page = drawPages(8, random.integer(1e9))[i % 8]!;
-    yield* visitPage(stage, page, random);
-    yield stage.pause(page.read * uniform(random, 0.5, 2));
+  for (;;) {
+    for (const page of drawPages(20, random.integer(1e9))) {
+      yield* visitPage(stage, page, random);
+      yield stage.pause(page.read * uniform(random, 0.5, 2));
+    }
   }
 }
