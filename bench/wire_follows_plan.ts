@@ -246,8 +246,10 @@ async function play(
         unfinished++;
         continue;
       }
-      const read = carrier === "ssh" ? (one: Connection) => readSsh(one, plan) : readTls;
-      const compared = compare(read(connection), read(far), plan);
+      const [near, away] = carrier === "ssh"
+        ? readSsh(connection, far, plan)
+        : [readTls(connection), readTls(far)];
+      const compared = compare(near, away, plan);
       all.push(compared);
       if (compared.deviation !== undefined) {
         deviations.push(`connection ${plan.session}/${plan.serial}: ${compared.deviation}`);

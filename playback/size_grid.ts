@@ -20,7 +20,8 @@ export function payloadSize(wire: number, grid: SizeGrid): number {
 
 /**
  * The records of `size` bytes on the wire, as few as possible. A sum that no records have is rounded up to the
- * next that some have.
+ * next that some have. Of more than two records one that is there for the
+ * sum alone goes first.
  *
  * @example
  * ```ts
@@ -53,7 +54,9 @@ export function splitSize(size: number, grid: SizeGrid): number[] {
     records.push(piece);
     sum -= piece;
   }
-  return records;
+  // A program that reads late, for the network or the machine is busy, makes one record of two that do not fill one.
+  const odd = least > 1 && count > least ? records.pop() : undefined;
+  return odd === undefined ? records : [odd, ...records];
 }
 
 /**

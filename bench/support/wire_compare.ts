@@ -1,5 +1,6 @@
 import type { Connection, Side } from "../../capture/mod.ts";
 import type { End } from "../../models/mod.ts";
+import { SSH_ADJUSTMENT } from "../../transports/carriers/mod.ts";
 import type { PlannedConnection, PlannedMessage } from "./wire_plan.ts";
 
 /** A piece of a side's stream that the plan has as one record. */
@@ -67,6 +68,17 @@ class Seen {
     return offset === 0 ? 0 : this.#complete[this.#row(offset - 1)] ?? NaN;
   }
 
+  /** Bytes seen by `time`, with none missing before them. */
+  before(time: number): number {
+    let [low, high] = [0, this.#ends.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#complete[middle]! > time) high = middle;
+      else low = middle + 1;
+    }
+    return low === 0 ? 0 : this.#ends[low - 1]!;
+  }
+
   /** Bytes seen in all. */
   get total(): number {
     return this.#ends.at(-1) ?? 0;
@@ -75,8 +87,6 @@ class Seen {
 
 /** Size of the alert that goes before a FIN, in TLS. */
 const ALERT = 24;
-/** A window adjustment of OpenSSH's. */
-const ADJUST = 36;
 /** What OpenSSH's client says between NEWKEYS and the first byte of ours: the eight messages of docs/carriers.md. */
 const SSH_OPENING = 44 + 60 + 140 + 308 + 112 + 52 + 44 + 92;
 
@@ -100,69 +110,139 @@ export function readTls(connection: Connection): RecordedConnection {
 }
 
 /**
- * Messages of SSH are told apart by the ends of segments: those planned are looked for in the stream one after the
- * other; a segment end 36 bytes on where the plan has another size is a window adjustment of the program's own. Sizes
- * are negative where a message does not end where it should.
+ * Packets of SSH hide their lengths. Where messages end is told by the ends of segments: those planned lie one
+ * after the other in the stream, with the receiver's window adjustments between them where OpenSSH's rule has
+ * them, and of all such readings the one is taken that fits best. Sizes are negative where a message does not end
+ * where it should.
  */
-export function readSsh(connection: Connection, plan: PlannedConnection): RecordedConnection {
-  const seen = [new Seen(connection, 0), new Seen(connection, 1)] as const;
-  const { bytes } = connection.handshake;
-  const client = bytes[0] + SSH_OPENING;
+export function readSsh(
+  client: Connection,
+  server: Connection,
+  plan: PlannedConnection,
+): [RecordedConnection, RecordedConnection] {
+  const ends = [client, server].map((
+    connection,
+  ) => [new Seen(connection, 0), new Seen(connection, 1)]);
+  const { bytes } = client.handshake;
+  const opened = bytes[0] + SSH_OPENING;
+  const [up, down] = ends[0]!;
   // The server's opening is what it said before the client's first planned packet.
-  const starts = seen[0].at(client);
-  let server = bytes[1];
-  for (const end of seen[1].ends) {
-    if (seen[0].total <= client || seen[1].at(end - 1) < starts) server = end;
+  const starts = up!.at(opened);
+  let answered = bytes[1];
+  for (const end of down!.ends) {
+    if (up!.total <= opened || down!.at(end - 1) < starts) answered = end;
   }
-  const begin = [client, server] as const;
-  const own: [number, number] = [0, 0];
-  const packets = (side: Side) => packetsOf(plan, side, seen[side], begin[side], () => own[side]++);
-  return { connection, pieces: [packets(0), packets(1)], own, begin };
+  const begin = [opened, answered] as const;
+  // Each direction as its sender's recording has it.
+  const read = ([0, 1] as const).map((side) => {
+    const messages = plan.messages.filter(({ end }) => sideOf(end) === side);
+    const [sent, heard] = [ends[side]![side]!, ends[side]![1 - side]!];
+    return packetsOf(messages, sent, begin[side], heard, begin[1 - side]!);
+  });
+  const [first, second] = [read[0]!, read[1]!];
+  const seen = {
+    pieces: [first.pieces, second.pieces],
+    own: [first.own, second.own],
+    begin,
+  } as const;
+  return [{ connection: client, ...seen }, { connection: server, ...seen }];
 }
 
 /** Messages in a row whose common end is enough. */
 const TOGETHER = 3;
+/** What speaks against a reading of a stream, the less the better. */
+const AGAINST = { hiddenEnd: 1, early: 1, adjusted: 0.01, hiddenAdjustment: 0.2, againstRule: 2 };
 
-/** One side's planned packets in its stream; `adjusted` is called for each adjustment between them. */
+/** The planned packets of one side in its stream, and how many adjustments lie between them. */
 function packetsOf(
-  plan: PlannedConnection,
-  side: Side,
+  messages: readonly PlannedMessage[],
   seen: Seen,
   begin: number,
-  adjusted: () => void,
-): Piece[] {
+  heard: Seen,
+  heardBegin: number,
+): { pieces: Piece[]; own: number } {
   const ends = new Set(seen.ends);
+  const { after, size: adjustment } = SSH_ADJUSTMENT;
+  const records = messages.flatMap(({ records }) => [...records]);
+  const firsts = new Map<number, PlannedMessage>();
+  const lasts = new Set<number>();
+  for (let row = 0, i = 0; i < messages.length; i++) {
+    firsts.set(row, messages[i]!);
+    lasts.add((row += messages[i]!.records.length) - 1);
+  }
+  const sums = [0];
+  for (const size of records) sums.push(sums.at(-1)! + size);
+  const most = 1 + Math.floor((heard.total - heardBegin) / after) * 2;
+  const width = most + 1;
+  // By records and adjustments before a place in the stream: what speaks against the best reading up to there.
+  const cost = new Float64Array((records.length + 1) * width).fill(Infinity);
+  const adjusted = new Uint8Array(cost.length);
+  cost[0] = 0;
+  for (let row = 0; row <= records.length; row++) {
+    for (let own = 0; own <= most; own++) {
+      const state = row * width + own;
+      const here = cost[state]!;
+      const at = begin + sums[row]! + own * adjustment;
+      if (here === Infinity || at >= seen.total) continue;
+      if (own < most && at + adjustment <= seen.total) {
+        const rule = heard.before(seen.at(at)) - heardBegin > (own + 1) * after;
+        const then = here + AGAINST.adjusted + (rule ? 0 : AGAINST.againstRule) +
+          (ends.has(at + adjustment) ? 0 : AGAINST.hiddenAdjustment);
+        if (then < cost[state + 1]!) {
+          cost[state + 1] = then;
+          adjusted[state + 1] = 1;
+        }
+      }
+      if (row === records.length || at + records[row]! > seen.total) continue;
+      const message = firsts.get(row);
+      const early = message !== undefined && message.after > 0 &&
+        seen.at(at) < heard.complete(heardBegin + message.after);
+      const hidden = lasts.has(row) && !ends.has(at + records[row]!);
+      const then = here + (early ? AGAINST.early : 0) + (hidden ? AGAINST.hiddenEnd : 0);
+      if (then < cost[state + width]!) {
+        cost[state + width] = then;
+        adjusted[state + width] = 0;
+      }
+    }
+  }
+  // The reading that ends with the stream, or else one that leaves as little of it as any.
+  let best = 0;
+  for (let state = 1; state < cost.length; state++) {
+    if (cost[state] === Infinity) continue;
+    const left = (state: number) =>
+      seen.total - begin - sums[Math.floor(state / width)]! - state % width * adjustment;
+    const nearer = left(best) - left(state);
+    if (nearer > 0 || (nearer === 0 && cost[state]! < cost[best]!)) best = state;
+  }
   const found: Piece[] = [];
-  let at = begin;
+  const own = best % width;
+  for (let state = best; state > 0;) {
+    if (adjusted[state] === 1) {
+      state--;
+      continue;
+    }
+    state -= width;
+    const row = Math.floor(state / width);
+    const offset = begin + sums[row]! + state % width * adjustment;
+    found.unshift({ offset, size: -records[row]! });
+  }
+  // Two or three that were sent at once may share a segment.
   let from = 0;
   let together = 0;
-  const skip = (unless: (at: number) => boolean) => {
-    while (ends.has(at + ADJUST) && !unless(at)) {
-      adjusted();
-      at += ADJUST;
-    }
-  };
-  for (const { end, records } of plan.messages) {
-    if (sideOf(end) !== side) continue;
-    // The bounds of packets within a message are not seen, but its own are, for the other end has to answer.
-    const total = records.reduce((sum, size) => sum + size, 0);
-    skip((at) => total === ADJUST || ends.has(at + total));
-    for (const size of records) {
-      if (at + size > seen.total) return found;
-      found.push({ offset: at, size: -size });
-      at += size;
-    }
-    // Two or three that were sent at once may share a segment.
-    if (++together > TOGETHER) from = found.length;
-    if (!ends.has(at) && together <= TOGETHER) continue;
-    for (; from < found.length; from++) {
+  for (const [row, { offset, size }] of found.entries()) {
+    if (!lasts.has(row)) continue;
+    if (++together > TOGETHER) from = row;
+    if (!ends.has(offset - size)) continue;
+    for (; from <= row; from++) {
       found[from] = { offset: found[from]!.offset, size: -found[from]!.size };
     }
     together = 0;
   }
-  skip(() => false);
-  if (at < seen.total) found.push({ offset: at, size: seen.total - at });
-  return found;
+  const last = found.at(-1);
+  const done = last === undefined ? begin : last.offset + Math.abs(last.size);
+  const surplus = seen.total - begin - sums[found.length]! - own * adjustment;
+  if (surplus > 0) found.push({ offset: done, size: surplus });
+  return { pieces: found, own };
 }
 
 /** How one connection compares with its plan. */

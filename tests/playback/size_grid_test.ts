@@ -63,6 +63,9 @@ Deno.test("sizes of SSH are exact from 72 bytes on in steps of 4, and of TLS in 
     [36, 36],
     [16420],
   ]);
+  // Two records that do not fill one are never neighbours behind others: ssh might read both at once.
+  assert.deepEqual(splitSize(16420 + 9004, SSH), [16420, 9004]);
+  assert.deepEqual(splitSize(16420 + 9000, SSH), [36, 16420, 8964]);
 });
 
 Deno.test("settling on a grid twice changes nothing, and the script holds what the records hold", () => {

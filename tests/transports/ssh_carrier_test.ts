@@ -203,6 +203,49 @@ Deno.test({
 });
 
 Deno.test({
+  name:
+    "ssh: a connection is there when its channel is open, also on a slow network (needs OpenSSH)",
+  ignore: !HAS_SSH,
+  fn: async () => {
+    const accepted: CarrierConnection[] = [];
+    const { secrets, server, state } = await listen((connection) => accepted.push(connection));
+    const delayed = (from: net.Socket, to: net.Socket) => {
+      from.on("error", () => to.destroy());
+      from.on("data", (bytes: Uint8Array) => setTimeout(() => to.write(bytes), 20));
+      from.on("end", () => setTimeout(() => to.end(), 20));
+    };
+    const { port } = server;
+    const listener = net.createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
+      const far = net.connect({ host: HOST, port, noDelay: true, allowHalfOpen: true });
+      delayed(near, far);
+      delayed(far, near);
+    });
+    await new Promise<void>((resolve) => listener.listen(0, HOST, resolve));
+    const client = await clientOf(server, secrets[0]!, {
+      port: (listener.address() as net.AddressInfo).port,
+    });
+    try {
+      const connection = await client.connect();
+      // Until then ssh reads nothing, and makes one packet of all that was written.
+      assert.equal(accepted.length, 1);
+      const atServer = new Collector(accepted[0]!);
+      // A plan may be nothing but a farewell.
+      connection.write(noise(26));
+      connection.write(noise(2));
+      connection.close("fin");
+      await atServer.waitFor(28);
+      await atServer.closed;
+      accepted[0]!.close("fin");
+    } finally {
+      await client.close();
+      await server.close();
+      listener.close();
+      await Deno.remove(state, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
   name: "ssh: what goes wrong is one clear line (needs OpenSSH)",
   ignore: !HAS_SSH,
   fn: async () => {

@@ -14,7 +14,7 @@ import { sshClient } from "./ssh_client.ts";
 import { listenSsh } from "./ssh_server.ts";
 
 export { SecretRefused, SshStateError } from "./ssh_errors.ts";
-export { SSH_GRID } from "./ssh_connection.ts";
+export { SSH_ADJUSTMENT, SSH_GRID } from "./ssh_connection.ts";
 export { ProgramError } from "./ssh_program.ts";
 
 /** The carrier `ssh`, for the registry. The secret is the user's key; playback proves it once more inside. */

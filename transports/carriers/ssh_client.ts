@@ -11,6 +11,8 @@ import { freePort, innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
 
 /** Milliseconds until an attempt is given up. */
 const TIMEOUT = 30_000;
+/** Milliseconds that are waited for ssh's word that the channel is open; a version that does not say it goes on then. */
+const CHANNEL_DEADLINE = 5000;
 /** Connections at once at most: each is a process of about 9 MB. */
 const MAX_CONNECTIONS = 64;
 
@@ -74,6 +76,8 @@ class Dial {
   readonly #open: Set<() => void>;
   readonly #deadline: ReturnType<typeof setTimeout>;
   readonly #end = () => this.#hangUp();
+  readonly #channel = Promise.withResolvers<void>();
+  #channelNumber: string | undefined;
   #child: Deno.ChildProcess | undefined;
   #relay: net.Server | undefined;
   #failure: Error | undefined;
@@ -111,7 +115,7 @@ class Dial {
         KnownHostsCommand: knownHosts(pin, user),
         LocalForward: `127.0.0.1:${near} 127.0.0.1:${innerPortOf(pin)}`,
       }),
-      ...["-v", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
+      ...["-vv", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
       ...["-s", "--", target.hostname, "sftp"],
     ], { stdin: "piped", stdout: "piped" });
     this.#child = child;
@@ -131,10 +135,16 @@ class Dial {
       noDelay: true,
       allowHalfOpen: true,
     });
-    socket.once("error", (error) => this.#fail(socketReason(error), error));
-    socket.once("connect", () => {
+    const failed = (error: Error) => this.#fail(socketReason(error), error);
+    socket.once("error", failed);
+    socket.once("connect", async () => {
+      // Until the channel is open, ssh reads nothing: what is written to it meanwhile would become one packet.
+      const deadline = setTimeout(() => this.#channel.resolve(), CHANNEL_DEADLINE);
+      await this.#channel.promise;
+      clearTimeout(deadline);
       if (this.#over) return void socket.destroy();
       clearTimeout(this.#deadline);
+      socket.removeListener("error", failed);
       const digest = new Uint8Array(Buffer.from(pin, "base64url"));
       const hangUp = () => this.#hangUp();
       this.#settled.resolve(new SshConnection(socket, { id: this.#id, digest, hangUp }));
@@ -157,7 +167,7 @@ class Dial {
     });
   }
 
-  /** What `ssh -v` says of the server's key, and why it ends. */
+  /** What `ssh -vv` says of the server's key, that the channel is open, and why it ends. */
   #heard(line: string): void {
     const key = /Server host key: \S+ SHA256:([A-Za-z0-9+/]{43})/.exec(line);
     if (key !== null) {
@@ -166,7 +176,19 @@ class Dial {
       if (seen !== pin) this.#failure = new WrongCertificate(this.#address, pin, seen);
     } else if (/^\S+: Permission denied \(/.test(line)) {
       this.#failure ??= new SecretRefused(this.#address);
-    } else if (line !== "" && !line.startsWith("debug1: ")) this.#lastLine = line;
+    } else if (!this.#heardOfChannel(line) && line !== "" && !/^debug[12]: /.test(line)) {
+      this.#lastLine = line;
+    }
+  }
+
+  /** Whether the line is about our channel, which is not the session's. */
+  #heardOfChannel(line: string): boolean {
+    this.#channelNumber ??= /^debug1: channel (\d+): new .*\bdirect-tcpip\b/.exec(line)?.[1];
+    const about = /^(?:debug2: )?channel (\d+): (open confirm |open failed: )(.*)/.exec(line);
+    if (about === null || about[1] !== this.#channelNumber) return false;
+    if (about[2] === "open confirm ") this.#channel.resolve();
+    else this.#fail(about[3]!);
+    return true;
   }
 
   /** The program has ended. */
@@ -186,6 +208,7 @@ class Dial {
 
   #hangUp(): void {
     this.#over = true;
+    this.#channel.resolve();
     this.#open.delete(this.#end);
     clearTimeout(this.#deadline);
     this.#settled.reject(new ConnectError(this.#address, "closed"));

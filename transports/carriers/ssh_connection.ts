@@ -21,6 +21,13 @@ export const SSH_GRID: SizeGrid = {
   opening: { carrier: "ssh", exchanges: 8 },
 };
 
+/**
+ * What OpenSSH says of its own accord beside the packets of {@linkcode SSH_GRID}, once the channel is open: the
+ * receiver of more than `after` bytes of the channel since it last said so tells the sender to go on (RFC 4254,
+ * section 5.2), in one packet of `size` bytes on the wire. It does the same in the traffic that models learn.
+ */
+export const SSH_ADJUSTMENT = { size: 36, after: 3 * 32_768 };
+
 /** Milliseconds from bytes on the wire to an answer on the wire, ssh's and sshd's part included. */
 const REACTION = 0.5;
 /** Milliseconds between two writes, so that the program reads the first before the second is there. */
@@ -64,7 +71,6 @@ export class SshConnection implements CarrierConnection {
   readonly #inbox = new Inbox(() => this.close("rst"));
   readonly #outbox: Outbox;
   #unanswered = 0;
-  #heard = false;
 
   /** Takes over a connected socket that allows half-open connections and has been read by nobody. */
   constructor(socket: Socket, { digest, hangUp, id }: SshEnd) {
@@ -89,7 +95,6 @@ export class SshConnection implements CarrierConnection {
       drained: () => this.listener?.onDrain?.(),
     });
     socket.on("data", (bytes: Uint8Array) => {
-      this.#heard = true;
       this.#unanswered = 0;
       this.#inbox.received(bytes);
     });
@@ -136,13 +141,11 @@ export class SshConnection implements CarrierConnection {
 
   /**
    * Ends without a word where the peer has heard all or nearly: a plan that was learned after the key exchange
-   * contains what SSH says at the end, and only the FIN is missing. Before the peer has said anything the channel
-   * may not be open yet, and the program holds what it was given.
+   * contains what SSH says at the end, and only the FIN is missing.
    */
   #end(): void {
     const hangUp = this.#hangUp;
-    const held = !this.#heard || this.#unanswered > FLUSHED;
-    if (hangUp === undefined || held) this.#socket.end();
+    if (hangUp === undefined || this.#unanswered > FLUSHED) this.#socket.end();
     else {
       setTimeout(() => {
         hangUp();
