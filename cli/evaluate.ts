@@ -22,6 +22,7 @@ interface Options {
   readonly real?: string[];
   readonly learned?: string[];
   readonly cover?: string[];
+  readonly content: boolean;
   readonly workers: number;
   readonly json?: boolean;
 }
@@ -64,6 +65,7 @@ export function command(): Command {
       "--cover <model=file...>",
       "recordings of a model's cover, each a run, in place of simulating it (default: samples/cover, where it ships)",
     )
+    .option("--no-content", "leave out what content shows: the longest part")
     .option(
       "--workers <n>",
       "experiments done at once (default: one a core)",
@@ -133,6 +135,7 @@ async function run(options: Options): Promise<void> {
       tls: options.real === undefined ? await shippedTls(samples) : [],
       models,
       quick: options.quick ?? false,
+      content: options.content,
       seed: options.seed,
       folder: `${options.out}/experiments`,
       workers: options.workers,

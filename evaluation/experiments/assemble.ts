@@ -50,7 +50,7 @@ export function assemble(
       fidelitySection(plan, planned, results),
       roughLinkSection(planned, results),
       scheduleSection(planned, results),
-      contentSection(planned.content, results),
+      ...(planned.content === undefined ? [] : [contentSection(planned.content, results)]),
     ],
     method: [
       {

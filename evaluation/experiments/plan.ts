@@ -18,6 +18,8 @@ export interface EvaluationPlan {
   readonly tls?: readonly string[];
   /** Models, and what they claim to be. */
   readonly models: readonly { readonly model: string; readonly claims: string }[];
+  /** Whether it is asked what content shows: users who are watched, the longest part; asked if absent. */
+  readonly content?: boolean;
   /** Whether it shall be done in ten minutes. */
   readonly quick: boolean;
   /** The seed. */
@@ -80,8 +82,8 @@ export interface PlannedJobs {
     readonly schedule: Scheduling;
     readonly job: number;
   }[];
-  /** What content shows. */
-  readonly content: PlannedContent;
+  /** What content shows; undefined if it is not asked. */
+  readonly content: PlannedContent | undefined;
 }
 
 /** Results in the order of the planned jobs. */
@@ -280,7 +282,7 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
       }),
     }))
   );
-  const content = planContent({
+  const content = plan.content === false ? undefined : planContent({
     models: quick ? usual.slice(0, size.leaking) : usual,
     https: models.filter(({ claims, model }) => claims === "https" && usual.includes(model))
       .map(({ model }) => model),

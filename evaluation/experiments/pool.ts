@@ -2,6 +2,16 @@ import { createHash } from "node:crypto";
 import { moduleBeside, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { Job, JobKind, JobResults } from "./jobs.ts";
 
+/** Kinds of jobs that take longest, longest first: begun last, one of them would run on alone. */
+const LONG: readonly JobKind[] = [
+  "content-connections",
+  "content-pages",
+  "schedule-leak",
+  "content-users",
+];
+
+const rank = ({ kind }: Job) => LONG.includes(kind) ? LONG.indexOf(kind) : LONG.length;
+
 /** A job failed: which, and why. */
 export class JobFailed extends UserError {
   /** `job` is its name. */
@@ -33,13 +43,17 @@ export function resultFile(job: Job, inputs: unknown): string {
 
 /**
  * Does jobs in workers and keeps each result in a file of its own as soon as it is there, so that an evaluation that
- * was interrupted goes on where it was. Returns the results in the jobs' order.
+ * was interrupted or killed goes on where it was. One evaluation at a time uses a folder. Returns the results in the jobs' order.
  *
  * @throws {JobFailed} for the first job that fails; what was finished before is kept.
  */
 export async function runJobs(options: PoolOptions): Promise<JobResults[JobKind][]> {
   const { folder, inputs, jobs, onProgress } = options;
   await Deno.mkdir(folder, { recursive: true });
+  // What a run that was killed was writing.
+  for await (const { name } of Deno.readDir(folder)) {
+    if (name.endsWith(".tmp")) await Deno.remove(`${folder}/${name}`);
+  }
   const results: (JobResults[JobKind] | undefined)[] = [];
   const waiting: number[] = [];
   for (const [index, job] of jobs.entries()) {
@@ -47,6 +61,7 @@ export async function runJobs(options: PoolOptions): Promise<JobResults[JobKind]
     results.push(before);
     if (before === undefined) waiting.push(index);
   }
+  waiting.sort((a, b) => rank(jobs[a]!) - rank(jobs[b]!));
   const before = jobs.length - waiting.length;
   let done = before;
   onProgress?.(done, jobs.length, "", before);

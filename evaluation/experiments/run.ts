@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { UserError } from "../../base/mod.ts";
 import type { EvaluationResult } from "../../report/evaluation_result.ts";
 import { loadModel } from "../../models/mod.ts";
 import { assemble } from "./assemble.ts";
@@ -27,11 +28,20 @@ export function namesIn(data: unknown): Set<string> {
   return Object.values(data).reduce((all: Set<string>, one) => all.union(namesIn(one)), new Set());
 }
 
-/** The SHA-256 of a file, in hexadecimal. */
+/**
+ * The SHA-256 of a file, in hexadecimal.
+ *
+ * @throws {UserError} if it cannot be read.
+ */
 export async function digestOf(path: string): Promise<string> {
   const hash = createHash("sha256");
-  const file = await Deno.open(path);
-  for await (const chunk of file.readable) hash.update(chunk);
+  try {
+    const file = await Deno.open(path);
+    for await (const chunk of file.readable) hash.update(chunk);
+  } catch (cause) {
+    const why = cause instanceof Deno.errors.NotFound ? "there is no such file" : "cannot be read";
+    throw new UserError(`${path}: ${why}`, { cause });
+  }
   return hash.digest("hex");
 }
 
