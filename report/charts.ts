@@ -35,9 +35,30 @@ export function seriesStyle(index: number): { readonly color: string; readonly d
   return SERIES_STYLES[Math.min(index, SERIES_STYLES.length - 1)]!;
 }
 
+/** Remarks of the drawing library are of no use to who makes a report; what is wrong throws. */
+const SILENT: NonNullable<NonNullable<Parameters<typeof compile>[1]>["logger"]> = {
+  level() {
+    return this as never;
+  },
+  error() {
+    return this;
+  },
+  warn() {
+    return this;
+  },
+  info() {
+    return this;
+  },
+  debug() {
+    return this;
+  },
+};
+
 /** Draws a specification as an SVG element with a text alternative, as wide as its container. */
 export async function draw(spec: TopLevelSpec, label: string): Promise<string> {
-  const view = new View(parse(compile({ ...spec, config: CONFIG }).spec), { renderer: "none" });
+  const view = new View(parse(compile({ ...spec, config: CONFIG }, { logger: SILENT }).spec), {
+    renderer: "none",
+  });
   const svg = await view.toSVG();
   view.finalize();
   return svg

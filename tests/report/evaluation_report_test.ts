@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import type { EvaluationResult } from "../../report/evaluation_result.ts";
+import { logTicks } from "../../report/charts.ts";
+import { drawFigure } from "../../report/evaluation_charts.ts";
 import { renderEvaluation, renderEvaluationText } from "../../report/mod.ts";
 
 const NASTY = `<script>alert(1)</script>"'\u001b[31m`;
@@ -9,6 +11,7 @@ const RESULT: EvaluationResult = {
   madeAt: "2026-01-01T10:20:30Z",
   seed: "1",
   quick: true,
+  guide: [{ what: `section 3 ${NASTY}`, heading: "Rates" }, { what: "a chart", heading: "Over t" }],
   sections: [{
     title: "The seed's figures",
     text: [`What was done ${NASTY}`],
@@ -38,6 +41,7 @@ const RESULT: EvaluationResult = {
       ...[1, 2].map((i) => ({
         kind: "lines" as const,
         size: "small" as const,
+        row: "Side by side",
         title: `Small ${i}`,
         x: "bytes",
         y: "share",
@@ -79,9 +83,36 @@ Deno.test("evaluation report: one file, everything in it, nothing executed or fe
   }
   assert.ok(html.includes(`<a href="#the-seed-s-figures">`));
   assert.ok(html.includes(`<section id="the-seed-s-figures">`));
+  // Whatever the guide and the contents point to is there, once.
+  for (const [, id] of html.matchAll(/href="#([^"]+)"/g)) {
+    assert.equal(html.split(` id="${id}"`).length, 2, id);
+  }
+  assert.equal(html.match(/>Side by side</g)?.length, 1, "one heading for a row");
   // Each chart has a text alternative with its figures or axes.
   assert.match(html, /aria-label="Bandwidth, kbit\/s: https requests 30; https responses 900\."/);
   assert.ok(!html.includes("NaN"), "what is no number is not drawn");
+});
+
+Deno.test("evaluation report: numbers in charts keep their digits, coordinates do not", async () => {
+  const svg = await drawFigure({
+    kind: "bars",
+    title: "Shares",
+    x: "share",
+    bars: [{
+      name: "a name too long for any axis that stands beside a chart",
+      group: "g",
+      value: 0.137,
+    }],
+  });
+  assert.match(svg, />0\.137</);
+  assert.match(svg, />a name too long for any axis that stands beside a chart</);
+  assert.ok(!/[dx]="[^"]*\.\d{3}/.test(svg));
+});
+
+Deno.test("ticks of a logarithmic axis: powers of ten within it, not too many", () => {
+  assert.deepEqual(logTicks(0.03, 100, 6), [0.1, 1, 10, 100]);
+  assert.deepEqual(logTicks(2, 60), [2, 5, 10, 20, 50]);
+  assert.deepEqual(logTicks(1, 1e6, 3), [1, 100, 1e4, 1e6]);
 });
 
 Deno.test("evaluation text: tables and verdicts, no control characters", () => {
