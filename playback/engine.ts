@@ -58,6 +58,8 @@ export interface Played {
   readonly serial: number;
   /** When it was opened, and when that was planned. */
   readonly opened: { readonly time: number; readonly planned: number };
+  /** Its kind; 0, the model's own mixture, if absent. */
+  readonly kind?: number;
   /** What is played, as far as it is known. */
   readonly script: Script;
   /** Payload bytes read so far. */
@@ -188,7 +190,7 @@ export abstract class Engine {
 
   /** Plays this end of an open connection. */
   protected play(played: Played): Live {
-    const { closed, connection, inline, onHead, onPeerPrefix, opened, script } = played;
+    const { closed, connection, inline, kind = 0, onHead, onPeerPrefix, opened, script } = played;
     const { peerPrefix, prefix, seal, serial, session, unseal } = played;
     const { onFault, onWire } = this.#options;
     const number = connectionNumber(session, serial);
@@ -203,6 +205,7 @@ export abstract class Engine {
       control: 0,
       data: 0,
       padding: 0,
+      ...(kind === 0 ? {} : { kind }),
     });
     const live: Live = {
       number,

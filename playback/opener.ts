@@ -132,6 +132,7 @@ const KIND_FRAME = 4;
 
 /** What a connection plays, and what goes first on it. */
 interface ConnectionStart {
+  readonly kind: number;
   readonly script: Script;
   readonly first: readonly EngineFrame[];
   readonly inline?: Uint8Array;
@@ -485,7 +486,7 @@ export class Opener extends Engine {
       if (ahead?.acked && ahead.plan !== undefined) {
         if (ahead.redrawn) this.stats.redrawn++;
         if (ahead.enlarged) this.stats.enlarged++;
-        return { script: new Script(grid, ahead.plan), first: named };
+        return { kind, script: new Script(grid, ahead.plan), first: named };
       }
     }
     let minimum = this.#minimum;
@@ -501,7 +502,7 @@ export class Opener extends Engine {
     if (drawn.redrawn) this.stats.redrawn++;
     if (this.#form === "derived") {
       if (drawn.enlarged) this.stats.enlarged++;
-      return { script: new Script(grid, drawn.plan), first };
+      return { kind, script: new Script(grid, drawn.plan), first };
     }
     if (drawn.plan.free) {
       throw new BadPlanError(
@@ -518,7 +519,7 @@ export class Opener extends Engine {
     const { plan, bytes, enlarged } = fitInline(drawn.plan, grid, reserved);
     this.stats.inline++;
     if (drawn.enlarged || enlarged) this.stats.enlarged++;
-    return { script: new Script(grid, plan), first, inline: bytes };
+    return { kind, script: new Script(grid, plan), first, inline: bytes };
   }
 
   /** The other end's plan of a connection that opens, if that end is master and has been heard. */
@@ -535,7 +536,7 @@ export class Opener extends Engine {
       if (drawn.redrawn) this.stats.redrawn++;
       if (drawn.enlarged) this.stats.enlarged++;
       this.#check(drawn.plan.exchanges);
-      return { script: new Script(grid, drawn.plan), first: named(kind) };
+      return { kind, script: new Script(grid, drawn.plan), first: named(kind) };
     }
     const known = this.store.has(session, serial, kind) ? kind : 0;
     const decoder = this.store.claim(session, serial, known, this.#stride);
@@ -545,7 +546,9 @@ export class Opener extends Engine {
     const script = new Script(grid, { exchanges, close });
     // Our proof lies whole in the first record, whatever the master says.
     const room = script.messages[0]!.records[0]!;
-    return room < Math.max(this.#minimum, prefix) ? undefined : { script, first: named(known) };
+    return room < Math.max(this.#minimum, prefix)
+      ? undefined
+      : { kind: known, script, first: named(known) };
   }
 
   /** Throws MasterRefusedError if our policy does not allow what the master asks for. */

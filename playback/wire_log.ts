@@ -24,6 +24,8 @@ export interface WireEvent {
   readonly padding: number;
   /** How it closed, for a `close`. */
   readonly how?: CloseReason;
+  /** For an `open` at the opener: the kind that `adaptive` chose, if not the model's own mixture. */
+  readonly kind?: number;
 }
 
 /** A node's wire events, kept in the order in which they happened. */
