@@ -38,6 +38,10 @@ export function command(): Command {
     .option("--seconds <n>", "how long users begin new things in a run", whole(1, 600))
     .addOption(linkOption())
     .option("--users <n>", "people with an address and pauses of their own", whole(1, MOST_USERS))
+    .option(
+      "--outline",
+      "keep only how each connection begins and ends: for learning episodes and sessions",
+    )
     .option("--minutes <n>", "the same as --seconds, in minutes", whole(1, 240))
     .option("--seed <text>", "draws what users do; run K uses SEED/K", "lab")
     .option("--json", "print the result as JSON")
@@ -135,6 +139,7 @@ interface RecordFlags {
   readonly seconds?: number;
   readonly minutes?: number;
   readonly users?: number;
+  readonly outline?: boolean;
   readonly link: string;
   readonly seed: string;
   readonly json?: boolean;
@@ -154,6 +159,7 @@ async function record(flags: RecordFlags): Promise<void> {
     out: flags.out,
     seed: flags.seed,
     link: LINKS[flags.link]!,
+    outline: flags.outline ?? false,
     ...(seconds === undefined ? {} : { milliseconds: seconds * 1000 }),
     ...(flags.users === undefined ? {} : { users: flags.users }),
     onRun: (done, total) => bar.update(done, total, `${flags.protocol} run ${done + 1}`),

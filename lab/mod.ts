@@ -8,6 +8,7 @@ export * from "./link_profile.ts";
 export * from "./measure.ts";
 export * from "./needs.ts";
 export * from "./network.ts";
+export * from "./outline.ts";
 export * from "./play.ts";
 export * from "./record.ts";
 export * from "./record_samples.ts";

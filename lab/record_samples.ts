@@ -4,6 +4,7 @@ import { UserError, writeFileAtomically } from "../base/mod.ts";
 import { temporaryPrefix } from "./leftovers.ts";
 import { LAB_LINK, type LinkProfile } from "./link_profile.ts";
 import type { LabProtocol } from "./needs.ts";
+import { OUTLINE, type Outline, outline } from "./outline.ts";
 import { recordRun, type RunReport } from "./record.ts";
 import { scrub, type ScrubReport } from "./scrub.ts";
 import { versionsFor } from "./versions.ts";
@@ -22,6 +23,8 @@ export interface SampleProvenance {
   readonly run: RunReport;
   /** How it was scrubbed. */
   readonly scrubbed: ScrubReport;
+  /** Packets that an outline kept of each connection, and of all; absent where they are whole. */
+  readonly outline?: Outline & { readonly packets: number };
   /** Programs and their versions. */
   readonly programs: Readonly<Record<string, string>>;
   /** The link. */
@@ -54,6 +57,8 @@ export interface SamplesOptions {
   readonly users?: number;
   /** The link (default {@linkcode LAB_LINK}). */
   readonly link?: LinkProfile;
+  /** Keep an outline only: for learning users, sessions and episodes. */
+  readonly outline?: boolean;
   /** Called before each run. */
   readonly onRun?: (done: number, total: number) => void;
 }
@@ -71,7 +76,7 @@ async function readProvenance(path: string): Promise<Provenance> {
 }
 
 async function recordOne(options: SamplesOptions, k: number): Promise<SampleProvenance> {
-  const { protocol, out, milliseconds, users, link = LAB_LINK } = options;
+  const { protocol, milliseconds, users, link = LAB_LINK } = options;
   const file = `${protocol}/run-${k}.pcap.gz`;
   const raw = await Deno.makeTempFile({ prefix: temporaryPrefix(), suffix: ".pcap" });
   try {
@@ -83,38 +88,65 @@ async function recordOne(options: SamplesOptions, k: number): Promise<SampleProv
       ...(milliseconds === undefined ? {} : { milliseconds }),
       ...(users === undefined ? {} : { users }),
     });
-    const { dropped, received, captured } = run.packets;
-    if (dropped > 0 || captured < received) {
-      throw new BadRun(
-        `${file}: tcpdump missed ${dropped + received - captured} packets: try again`,
-      );
-    }
-    const failed = Object.entries(run.did).filter(([what]) => what.endsWith("failed"));
-    if (failed.length > 0) {
-      throw new BadRun(`${file}: ${failed.map(([what, n]) => `${n} ${what}`).join(", ")}`);
-    }
-    await Deno.mkdir(`${out}/${protocol}`, { recursive: true });
-    const scrubbed = await scrub(raw, `${out}/${file}`);
-    let connections = 0;
-    await readConnections(`${out}/${file}`, {
-      onConnection: ({ start, end }) => {
-        if (start === "syn" && (end.how === "fin" || end.how === "rst")) connections++;
-      },
-    });
-    const bytes = await Deno.readFile(`${out}/${file}`);
-    return {
-      file,
-      sha256: createHash("sha256").update(bytes).digest("hex"),
-      bytes: bytes.length,
-      connections,
-      run,
-      scrubbed,
-      programs: await versionsFor(protocol),
-      link,
-    };
+    return await makeSample(raw, run, { ...options, link, file });
   } finally {
     await Deno.remove(raw).catch(() => {});
   }
+}
+
+/**
+ * Makes a sample of a run's recording: scrubs it, in outline if asked, into `<out>/<file>`.
+ *
+ * @throws {BadRun} where packets are missing or what users did failed.
+ */
+export async function makeSample(
+  raw: string,
+  run: RunReport,
+  { file, link, out, outline: outlined }:
+    & Pick<SamplesOptions, "out" | "outline">
+    & { readonly file: string; readonly link: LinkProfile },
+): Promise<SampleProvenance> {
+  const { protocol } = run;
+  const { dropped, received, captured } = run.packets;
+  if (dropped > 0 || captured < received) {
+    throw new BadRun(
+      `${file}: tcpdump missed ${dropped + received - captured} packets: try again`,
+    );
+  }
+  const failed = Object.entries(run.did).filter(([what]) => what.endsWith("failed"));
+  if (failed.length > 0) {
+    throw new BadRun(`${file}: ${failed.map(([what, n]) => `${n} ${what}`).join(", ")}`);
+  }
+  await Deno.mkdir(`${out}/${protocol}`, { recursive: true });
+  const scrubbed = await scrub(raw, `${out}/${file}`);
+  const kept = outlined ? await outline(`${out}/${file}`, `${out}/${file}`) : undefined;
+  let connections = 0;
+  await readConnections(`${out}/${file}`, {
+    onConnection: ({ start, end }) => {
+      if (start === "syn" && (outlined || end.how === "fin" || end.how === "rst")) connections++;
+    },
+  });
+  const bytes = await Deno.readFile(`${out}/${file}`);
+  return {
+    file,
+    sha256: createHash("sha256").update(bytes).digest("hex"),
+    bytes: bytes.length,
+    connections,
+    run,
+    scrubbed,
+    ...(kept === undefined ? {} : { outline: { ...OUTLINE, packets: kept } }),
+    programs: await versionsFor(protocol),
+    link,
+  };
+}
+
+/** Notes a sample in PROVENANCE.json of `out`, which keeps its entries about other files. */
+export async function noteSample(out: string, sample: SampleProvenance): Promise<void> {
+  const path = `${out}/PROVENANCE.json`;
+  const before = (await readProvenance(path)).samples.filter(({ file }) => file !== sample.file);
+  const samples = [...before, sample].sort((a, b) => a.file < b.file ? -1 : 1);
+  const provenance: Provenance = { schema: 1, samples };
+  await writeFileAtomically(path, `${JSON.stringify(provenance, undefined, 2)}\n`);
 }
 
 /**
@@ -128,11 +160,7 @@ export async function recordSamples(options: SamplesOptions): Promise<SampleProv
     options.onRun?.(k - first, options.runs);
     const sample = await recordOne(options, k);
     recorded.push(sample);
-    const path = `${options.out}/PROVENANCE.json`;
-    const before = (await readProvenance(path)).samples.filter(({ file }) => file !== sample.file);
-    const samples = [...before, sample].sort((a, b) => a.file < b.file ? -1 : 1);
-    const provenance: Provenance = { schema: 1, samples };
-    await writeFileAtomically(path, `${JSON.stringify(provenance, undefined, 2)}\n`);
+    await noteSample(options.out, sample);
   }
   options.onRun?.(options.runs, options.runs);
   return recorded;
