@@ -37,6 +37,16 @@ Deno.test("evaluate: report, tables and JSON from one command; nothing is done t
     assert.equal(await main(args), 0);
     assert.deepEqual(await files(), before);
     assert.deepEqual(await times(), written);
+    // Every figure says whether its cover was recorded; what is recorded is not simulated.
+    assert.ok(html.includes("constant-rate, simulated") && !html.includes("recorded:"));
+    const recordings = ["--cover", `constant-rate=${folder}/browsing`];
+    assert.equal(await main([...args, ...recordings]), 0);
+    const again = await Deno.readTextFile(`${out}/report.html`);
+    assert.ok(
+      again.includes("constant-rate, recorded") && again.includes("Recorded: constant-rate"),
+    );
+    assert.ok(!again.includes("constant-rate, simulated"));
+    assert.equal(await main(args), 0);
     const killed = `${folder}/killed`;
     await killAndResume(
       args.map((arg) => arg === out ? killed : arg).concat("--workers", "1"),
