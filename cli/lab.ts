@@ -1,13 +1,16 @@
 import { Table } from "../base/table.ts";
 import { Command, InvalidArgumentError, Option } from "./command_line.ts";
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { dirname } from "node:path";
 import { UsageError } from "../base/mod.ts";
 import { playOverLab } from "../evaluation/lab_play.ts";
 import {
+  CLIENT_ADDRESS,
   demand,
   FOR_APPS,
   LAB_PROTOCOLS,
+  LabNetwork,
   type LabProtocol,
   leftovers,
   measureLink,
@@ -16,6 +19,7 @@ import {
   recordSamples,
   removeLeftover,
   scrub,
+  SERVER_ADDRESS,
   temporaryPrefix,
 } from "../lab/mod.ts";
 import { LAB_LINK, LINKS } from "../lab/link_profile.ts";
@@ -94,6 +98,12 @@ export function command(): Command {
   lab.command("needs")
     .description("say what is missing here")
     .action(needs);
+  lab.command("up")
+    .description("make the two namespaces and the link, and keep them until interrupted")
+    .addOption(linkOption())
+    .option("--seconds <n>", "take it down after so long", whole(1, 86_400))
+    .option("--json", "print how to use it as JSON")
+    .action(guarded(up));
   lab.command("down")
     .description("end and remove what crashed runs left behind")
     .action(down);
@@ -326,6 +336,34 @@ async function measure(
     );
   }
   print(table.toString());
+}
+
+async function up(
+  flags: { readonly link: string; readonly seconds?: number; readonly json?: boolean },
+): Promise<void> {
+  await demand([]);
+  await using network = await LabNetwork.up({ link: LINKS[flags.link]! });
+  const { client, kind, server } = network;
+  const ends = [
+    { end: "client", address: CLIENT_ADDRESS, namespace: client },
+    { end: "server", address: SERVER_ADDRESS, namespace: server },
+  ].map((end) => ({ ...end, run: `ip netns exec ${end.namespace}` }));
+  if (flags.json) printJson({ link: LINKS[flags.link], linkKind: kind, ends });
+  else {
+    const table = new Table({ head: [`link ${flags.link} (${kind})`, "address", "run there"] });
+    for (const { end, address, run } of ends) table.push([end, address, `${run} COMMAND`]);
+    print(table.toString());
+    note(
+      `nothing else is reached from there; ends ${
+        flags.seconds === undefined ? "when interrupted" : `after ${flags.seconds} s`
+      }, and with it all that runs inside`,
+    );
+  }
+  // An interruption ends the process: see guarded.
+  const rest = flags.seconds === undefined ? Infinity : 1000 * flags.seconds;
+  for (const end = performance.now() + rest; performance.now() < end;) {
+    await delay(Math.min(1000, end - performance.now()));
+  }
 }
 
 async function needs(): Promise<void> {
