@@ -17,6 +17,8 @@ export interface MessageOptions extends HandshakeOption {
    * `kept` unless told.
    */
   readonly pauses?: "kept" | "split";
+  /** Milliseconds of silence that `split` takes for such a pause, where the link is known to make none. */
+  readonly pause?: number;
 }
 
 /** Segments that every sender may have under way (RFC 6928): until then nothing but itself holds it up. */
@@ -92,7 +94,9 @@ export function messagesOf(connection: Connection, options: MessageOptions = {})
   const idleGap = options.idleGap ?? Math.max(IDLE_GAP, 2 * roundTrip);
   const silence: Silence = {
     idleGap,
-    pause: options.pauses === "split" ? Math.max(LEAST_PAUSE, roundTrip / 2) : idleGap,
+    pause: options.pauses === "split"
+      ? options.pause ?? Math.max(LEAST_PAUSE, roundTrip / 2)
+      : idleGap,
   };
   const part = applicationPart(connection, options);
   const lanes = [laneOf(segments, 0), laneOf(segments, 1)] as const;

@@ -53,6 +53,8 @@ const HEADER = 52;
 const SYN_HEADER = 60;
 /** Milliseconds between packets that a host sends in one go, as recorders see them. */
 const BURST_GAP = 0.008;
+/** Milliseconds between packets that are late together. */
+const SAME_BURST = 1;
 /** Window above which slow start looks for a growing queue (HyStart). */
 const HYSTART_LOW_WINDOW = 16;
 const HYSTART_SAMPLES = 8;
@@ -61,16 +63,28 @@ const HYSTART_ACK_GAP = 2;
 /** One direction of the link, shared by all connections: a slow hop that never drops, then a delay. */
 class Hop {
   #freeAt = -Infinity;
+  #lastDue = -Infinity;
+  #lastArrival = -Infinity;
+  #late = 0;
   readonly #msPerByte: number;
 
-  constructor(rateMbit: number, readonly delay: number) {
+  constructor(
+    rateMbit: number,
+    readonly delay: number,
+    readonly lateness: (() => number) | undefined,
+  ) {
     this.#msPerByte = rateMbit > 0 ? 8 / (rateMbit * 1000) : 0;
   }
 
   /** When a packet offered at `time` arrives. */
   arrival(time: number, bytes: number): number {
     this.#freeAt = Math.max(time, this.#freeAt) + bytes * this.#msPerByte;
-    return this.#freeAt + this.delay;
+    const due = this.#freeAt + this.delay;
+    if (this.lateness === undefined) return due;
+    // What holds up a packet holds up those right behind it; late or not, packets keep their order.
+    if (due - this.#lastDue > SAME_BURST) this.#late = this.lateness();
+    this.#lastDue = due;
+    return this.#lastArrival = Math.max(this.#lastArrival, due + this.#late);
   }
 }
 
@@ -173,13 +187,20 @@ export class TcpPath {
   #now = 0;
   #lastStamp = -Infinity;
 
-  /** `profile` is the same both ways. Time starts at 0, or wherever the first `advance` puts it. */
-  constructor(profile: Omit<LinkProfile, "name">, listener: PathListener) {
+  /**
+   * `profile` is the same both ways. Time starts at 0, or wherever the first `advance` puts it. `lateness` draws the
+   * milliseconds that a packet comes later than the profile says.
+   */
+  constructor(
+    profile: Omit<LinkProfile, "name">,
+    listener: PathListener,
+    lateness?: () => number,
+  ) {
     this.#profile = profile;
     this.#listener = listener;
     this.#hops = [
-      new Hop(profile.rateMbit, profile.oneWayDelayMs),
-      new Hop(profile.rateMbit, profile.oneWayDelayMs),
+      new Hop(profile.rateMbit, profile.oneWayDelayMs, lateness),
+      new Hop(profile.rateMbit, profile.oneWayDelayMs, lateness),
     ];
     const inFlight = profile.rateMbit * 125 * 2 * profile.oneWayDelayMs + profile.queueKB * 1024;
     this.#maxWindow = profile.rateMbit > 0

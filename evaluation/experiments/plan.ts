@@ -126,19 +126,24 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
     const files = list.find((one) => one.label === label)?.captures.map(String) ?? [];
     return files.length === 0 ? undefined : { files };
   };
-  const simulated = (model: string, runs: number = size.runs): Traffic => ({
-    model,
-    link: "lab",
-    runs,
-    connections: size.connections,
-    sessions: 1,
-    seed: `evaluate ${seed}`,
-  });
-  const coverOf = (model: string): Traffic => filesOf(plan.recorded, model) ?? simulated(model);
+  const simulated = (model: string, claims: string): Traffic => {
+    const learned = filesOf(plan.learned, claims);
+    return {
+      model,
+      link: "lab",
+      runs: size.runs,
+      connections: size.connections,
+      sessions: 1,
+      seed: `evaluate ${seed}`,
+      ...(learned !== undefined && "files" in learned ? { lateAs: learned.files } : {}),
+    };
+  };
+  const coverOf = (model: string, claims: string): Traffic =>
+    filesOf(plan.recorded, model) ?? simulated(model, claims);
   const cover: Named[] = models.map(({ claims, model }) => ({
     name: model,
     claims,
-    traffic: coverOf(model),
+    traffic: coverOf(model, claims),
   }));
   const seedAttacks = add({
     kind: "seed-attacks",

@@ -7,6 +7,7 @@ import { coverSeed } from "../demo/play.ts";
 import { readSamples } from "../samples.ts";
 import { simulateCapture } from "../simulation/simulated_capture.ts";
 import { simulatedSource } from "../simulation/simulated_capture.ts";
+import { linkLateness } from "../simulation/link_lateness.ts";
 import { SIMULATED_LINKS } from "../simulation/links.ts";
 
 /** Runs of traffic: captures, or cover that is simulated when it is asked for. Plain data, a key of results. */
@@ -28,13 +29,16 @@ export type Traffic =
     readonly sessions: number;
     /** Text that the runs' seeds are drawn from. */
     readonly seed: string;
+    /** Captures over the real link: packets are late as their openings show. Never late if absent. */
+    readonly lateAs?: readonly string[];
   };
 
 /** The captures of runs of traffic. */
 export async function sourcesOf(traffic: Traffic): Promise<CaptureSource[]> {
   if ("files" in traffic) return [...traffic.files];
-  const { connections, link, runs, seed, sessions } = traffic;
+  const { connections, lateAs = [], link, runs, seed, sessions } = traffic;
   const model = await loadModel(traffic.model);
+  const lateness = await linkLateness(lateAs, SIMULATED_LINKS[link]!);
   return Array.from({ length: runs }, (_, run) => {
     const capture = simulateCapture({
       model,
@@ -42,6 +46,7 @@ export async function sourcesOf(traffic: Traffic): Promise<CaptureSource[]> {
       seed: new Uint8Array(Buffer.from(coverSeed(`${seed} run ${run}`, traffic.model), "hex")),
       connections,
       sessions,
+      lateness,
     });
     return simulatedSource(capture, `${model.description.name}-simulated-${run + 1}.pcap`);
   });

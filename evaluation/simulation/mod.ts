@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "./link_lateness.ts";
 export * from "./links.ts";
 export * from "./record_layout.ts";
 export * from "./simulated_capture.ts";

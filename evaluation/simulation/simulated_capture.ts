@@ -34,6 +34,8 @@ export interface SimulatedCaptureOptions {
   readonly schedule?: Scheduling;
   /** Who is master; the client if absent. */
   readonly master?: End;
+  /** How late packets are: quantiles in milliseconds; see `linkLateness`. Never if absent. */
+  readonly lateness?: readonly number[];
   /** Port of the server; 443 if absent. */
   readonly serverPort?: number;
   /** How many connections have ended. */
@@ -93,6 +95,7 @@ export function simulateCapture(options: SimulatedCaptureOptions): SimulatedCapt
     sessions: options.sessions ?? 1,
     ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
     ...(options.master === undefined ? {} : { master: options.master }),
+    ...(options.lateness === undefined ? {} : { lateness: options.lateness }),
     keep: (connection) => connection < connections,
     onWire: ({ what, connection, session, serial }) => {
       if (!wanted(connection)) return;

@@ -116,6 +116,8 @@ const TLS_CLOSE_NOTIFY = 24;
 export interface PathKeep {
   /** All, none (the default), or those of the connections for whose number it is true. */
   readonly keep?: boolean | ((connection: number) => boolean);
+  /** Draws the milliseconds that a packet is late; none is if absent. */
+  readonly lateness?: () => number;
 }
 
 interface Simulated {
@@ -142,7 +144,7 @@ export class SimulatedPath {
   #inside = false;
 
   /** `keep` the packets, or those of the connections that it picks, to write a capture of them. */
-  constructor(clock: Clock, profile: LinkProfile, { keep = false }: PathKeep = {}) {
+  constructor(clock: Clock, profile: LinkProfile, { keep = false, lateness }: PathKeep = {}) {
     this.#clock = clock;
     this.#keep = typeof keep === "function" ? keep : () => keep;
     this.#path = new TcpPath(profile, {
@@ -154,7 +156,7 @@ export class SimulatedPath {
       onEnd: (connection, from) => this.#endOf(connection, from)?.arrive("fin"),
       onReset: (connection, from) => this.#endOf(connection, from)?.arrive("rst"),
       onSent: (connection, side) => this.#connections.get(connection)?.ends[side]?.sent(),
-    });
+    }, lateness);
     this.#path.advance(clock.now());
   }
 

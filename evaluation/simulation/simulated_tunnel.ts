@@ -11,13 +11,18 @@ import {
   VirtualClock,
   type WireEvent,
 } from "../../playback/mod.ts";
-import { substream } from "../../models/random.ts";
+import { SeededRandom, substream } from "../../models/random.ts";
+import { drawLateness } from "./link_lateness.ts";
+import { WakingClock } from "./waking_clock.ts";
 import { type PathKeep, SimulatedPath } from "./simulated_path.ts";
 
 /** Bytes of the proof at the head of each end's stream, as the transport `mimic` has them. */
 const TOKEN = 16;
 /** Bytes of the client's first proof, before a tunnel has tokens. */
 const HELLO = 36;
+
+/** How late timers are unless told: evenly, by up to a step of the times in plans. */
+const WAKING: readonly number[] = [0, 1 / 64];
 
 /** What is simulated. */
 export interface SimulationOptions {
@@ -37,6 +42,10 @@ export interface SimulationOptions {
   readonly master?: End;
   /** Whether packets are kept, or of which connections. */
   readonly keep?: PathKeep["keep"];
+  /** How late packets are: quantiles in milliseconds; see `linkLateness`. Never if absent. */
+  readonly lateness?: readonly number[];
+  /** How late the timers of both ends are: quantiles in milliseconds; up to 1/64 if absent. */
+  readonly waking?: readonly number[];
   /** Told of everything that the client's end does on the wire. */
   readonly onWire?: (event: WireEvent) => void;
   /** The same for the server's end. */
@@ -62,15 +71,22 @@ export class SimulatedTunnel {
   constructor(options: SimulationOptions) {
     const { clock } = this;
     const { link, model, onServerWire, onWire, schedule, seed, sessions } = options;
-    this.path = new SimulatedPath(clock, link, { keep: options.keep ?? false });
+    this.path = new SimulatedPath(clock, link, {
+      keep: options.keep ?? false,
+      ...(options.lateness === undefined ? {} : {
+        lateness: drawLateness(options.lateness, new SeededRandom(substream(seed, "lateness"))),
+      }),
+    });
+    const waking = new SeededRandom(substream(seed, "waking"));
+    const ends = new WakingClock(clock, drawLateness(options.waking ?? WAKING, waking));
     this.#tunnels = {
-      client: new ReliableTunnel({ ...options.tunnel, end: "client", clock }),
-      server: new ReliableTunnel({ ...options.tunnel, end: "server", clock }),
+      client: new ReliableTunnel({ ...options.tunnel, end: "client", clock: ends }),
+      server: new ReliableTunnel({ ...options.tunnel, end: "server", clock: ends }),
     };
     const fault = ({ report }: { readonly report: { readonly error?: unknown } }) =>
       this.faults.push(report.error);
     this.#acceptor = new Acceptor({
-      clock,
+      clock: ends,
       tunnel: this.#tunnels.server,
       models: [model],
       lead: { seed: substream(seed, "server") },
@@ -79,7 +95,7 @@ export class SimulatedTunnel {
     });
     let proven = false;
     this.#opener = new Opener({
-      clock,
+      clock: ends,
       tunnel: this.#tunnels.client,
       model,
       seed,

@@ -7,7 +7,7 @@ import type { Observer } from "./observer.ts";
 import type { LearnableProtocol } from "./protocols.ts";
 
 /** The version of the learners, written into every model file. */
-export const LEARNER_VERSION = "2";
+export const LEARNER_VERSION = "3";
 
 /** The most bytes of a learned model's text: what a loader takes, and room to spare. */
 const MOST_BYTES = 900_000;

@@ -10,6 +10,8 @@ export interface ObservedMessage {
   readonly lead: number;
   /** Its records; empty where none were seen. */
   readonly records: RecordPattern;
+  /** Whether `think` still holds the jitter of one round trip. */
+  readonly jittered?: boolean;
 }
 
 /** An exchange as the learners see it. */

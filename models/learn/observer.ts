@@ -7,6 +7,8 @@ import { roundTime } from "../quantile_table.ts";
 import { SeededRandom, substream } from "../random.ts";
 import { LEAST_SIZE, patternOf } from "../records.ts";
 import type { ObservedConnection, ObservedExchange, ObservedMessage } from "./observation.ts";
+import { cleared } from "./jitter.ts";
+import { type PathMessage, PathTimes } from "./path_times.ts";
 import { isOf, type LearnableProtocol } from "./protocols.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -55,6 +57,24 @@ export interface CaptureCounts {
   last: number | undefined;
 }
 
+/** Connections, and segments of theirs, that wait until more is known of their paths. */
+const MOST_WAITING = { connections: 500, segments: 1_000_000 } as const;
+
+/**
+ * Milliseconds of silence inside what fits a first window that are its sender's own: a link that takes longer for a
+ * segment has one packet a time, and nothing to wait for.
+ */
+const PAUSE = 2.5;
+/** Values of the jitter that are kept. */
+const MOST_JITTER = 20_000;
+
+type MessagesOf = (connection: Connection) => readonly PathMessage[];
+
+interface Waiting {
+  readonly connection: Connection;
+  readonly messagesOf: MessagesOf;
+}
+
 interface Kept {
   readonly priority: number;
   readonly observed: ObservedConnection;
@@ -68,6 +88,11 @@ interface Kept {
 export class Observer {
   readonly #options: Required<ObserverOptions>;
   readonly #random: SeededRandom;
+  #paths = new PathTimes();
+  readonly #jitter: number[] = [];
+  #waiting: Waiting[] = [];
+  #waitingSegments = 0;
+  readonly #leftOut = new Map<LeftOut, number>();
   /** A heap by priority, highest first. */
   readonly #kept: Kept[] = [];
   #exchanges = 0;
@@ -77,8 +102,6 @@ export class Observer {
   readonly timeline = new Timeline();
   /** Counts of each capture ended so far. */
   readonly captures: CaptureCounts[] = [];
-  /** How many connections were left out for each reason. */
-  readonly leftOut = new Map<LeftOut, number>();
 
   /** Starts without observations. */
   constructor(options: ObserverOptions) {
@@ -86,33 +109,60 @@ export class Observer {
     this.#random = new SeededRandom(substream(options.seed, "sample", options.protocol.name));
   }
 
-  /** Takes one connection; its messages are asked for only where they may be used. */
-  add(
-    connection: Connection,
-    messages: (connection: Connection) => readonly Message[] = pausesApart,
-  ): void {
+  /** How many connections were left out for each reason. */
+  get leftOut(): ReadonlyMap<LeftOut, number> {
+    this.#observeWaiting();
+    return this.#leftOut;
+  }
+
+  /**
+   * Takes one connection; its messages are asked for only where they may be used, and when other connections have
+   * told of its path: with the round trips of the path in place of its own.
+   */
+  add(connection: Connection, messages?: MessagesOf): void {
     const counts = this.#capture;
     counts.connections++;
     counts.first = Math.min(counts.first ?? Infinity, connection.startTime);
     counts.last = Math.max(counts.last ?? -Infinity, connection.endTime);
-    const observed = this.#observe(connection, messages);
-    if (typeof observed === "string") {
-      this.#leave(observed);
+    const unusable = this.#unusable(connection);
+    if (unusable !== undefined) {
+      this.#leave(unusable);
       return;
     }
-    counts.used++;
-    if (connection.handshake.end === "estimated") counts.estimated++;
-    this.#keep(observed);
+    this.#paths.add(connection);
+    this.#waiting.push({ connection, messagesOf: messages ?? this.#pausesApart });
+    this.#waitingSegments += connection.segments.length;
+    const { connections, segments } = MOST_WAITING;
+    if (this.#waiting.length >= connections || this.#waitingSegments >= segments) {
+      this.#observeWaiting();
+    }
+  }
+
+  /** A message with a pause of its sender's own in it is played as two, the second after the pause. */
+  readonly #pausesApart: MessagesOf = (connection) =>
+    this.#paths.withoutPace(connection, messagesOf(connection, { pauses: "split", pause: PAUSE }));
+
+  #observeWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#waitingSegments = 0;
+    for (const { connection, messagesOf } of waiting) {
+      const observed = this.#observe(this.#paths.settled(connection), messagesOf);
+      if (typeof observed === "string") {
+        this.#leave(observed);
+        continue;
+      }
+      this.#capture.used++;
+      if (connection.handshake.end === "estimated") this.#capture.estimated++;
+      this.#keep(observed);
+    }
   }
 
   #leave(reason: LeftOut): void {
-    this.leftOut.set(reason, (this.leftOut.get(reason) ?? 0) + 1);
+    this.#leftOut.set(reason, (this.#leftOut.get(reason) ?? 0) + 1);
   }
 
-  #observe(
-    connection: Connection,
-    messagesOf: (connection: Connection) => readonly Message[],
-  ): ObservedConnection | LeftOut {
+  #unusable(connection: Connection): LeftOut | undefined {
     const { protocol, byPort } = this.#options;
     const { handshake, end } = connection;
     if (!isOf(connection, protocol, byPort)) return "another protocol";
@@ -132,6 +182,11 @@ export class Observer {
     ) {
       return "end not captured";
     }
+    return undefined;
+  }
+
+  #observe(connection: Connection, messagesOf: MessagesOf): ObservedConnection | LeftOut {
+    const { handshake, end } = connection;
     const messages = messagesOf(connection);
     if (messages.some(({ size }) => size < LEAST_SIZE)) return "message too small for the protocol";
     const exchanges = exchangesOf(messages);
@@ -159,8 +214,8 @@ export class Observer {
       exchanges: observed,
       close: {
         by: end.by === CLIENT ? "client" : "server",
-        how: end.how,
-        time: roundTime(Math.max(0, end.time - last.end - trip)),
+        how: end.how as "fin" | "rst",
+        time: roundTime(Math.max(0, end.time! - last.end - trip)),
       },
     };
   }
@@ -184,6 +239,9 @@ export class Observer {
 
   /** A capture has ended. */
   endCapture(): void {
+    this.#observeWaiting();
+    this.#jitter.push(...this.#paths.jitter().slice(0, MOST_JITTER - this.#jitter.length));
+    this.#paths = new PathTimes();
     this.timeline.endCapture(this.#capture.last ?? 0);
     this.captures.push(this.#capture);
     this.#capture = newCounts();
@@ -191,7 +249,9 @@ export class Observer {
 
   /** The observations kept, in an even random order. */
   observations(): ObservedConnection[] {
-    return [...this.#kept].sort((a, b) => a.priority - b.priority).map(({ observed }) => observed);
+    this.#observeWaiting();
+    const kept = [...this.#kept].sort((a, b) => a.priority - b.priority);
+    return cleared(kept.map(({ observed }) => observed), this.#jitter);
   }
 }
 
@@ -199,10 +259,16 @@ function newCounts(): CaptureCounts {
   return { connections: 0, used: 0, estimated: 0, greeted: 0, first: undefined, last: undefined };
 }
 
-function observedMessage({ size, think, lead, records }: Message): ObservedMessage {
+function observedMessage({ jittered, size, think, lead, records }: PathMessage): ObservedMessage {
   const whole = records.reduce((sum, record) => sum + record, 0) === size &&
     records.every((record) => record >= LEAST_SIZE);
-  return { size, think: roundTime(think), lead, records: whole ? patternOf(records) : [] };
+  return {
+    size,
+    think: roundTime(think),
+    lead,
+    records: whole ? patternOf(records) : [],
+    ...(jittered ? { jittered } : {}),
+  };
 }
 
 /**
@@ -255,9 +321,4 @@ function pop(heap: Kept[]): Kept {
   }
   heap[at] = item;
   return top;
-}
-
-/** A message with a pause of its sender's own in it is played as two, the second after the pause. */
-function pausesApart(connection: Connection): readonly Message[] {
-  return messagesOf(connection, { pauses: "split" });
 }
