@@ -67,7 +67,7 @@ export function assemble(
           (recorded.length > 0
             ? `Recorded: ${recorded.join(", ")}. Everything else is`
             : "All of it is") +
-          " simulated: the same engine, plans and sizes as on sockets, in virtual time over a model of the laboratory's link. Messages and their order are equal to tcpdump's (bench/simulation_likeness.ts), times are a model's and lack the jitter of a machine: figures that rest on times flatter or harm the cover by that much.",
+          " simulated: the same engine, plans and sizes as on sockets, in virtual time over a model of the laboratory's link. Messages and their order are equal to tcpdump's (bench/simulation_likeness.ts), times are a model's: packets are as late as the openings of connections in the learned runs were, machines react in next to no time. Figures that rest on times flatter or harm the cover by what that misses.",
       },
       {
         title: "Intervals",

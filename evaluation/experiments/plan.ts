@@ -113,7 +113,7 @@ export const SCHEDULES: readonly Scheduling[] = ["strict", "demand", "adaptive"]
 /** How much of everything; `leaking` is how many models are watched under each schedule. */
 const SIZES = {
   quick: { runs: 3, connections: 80, transfers: 3, most: 3, users: 4, minutes: 3, leaking: 1 },
-  full: { runs: 6, connections: 150, transfers: 15, most: 5, users: 8, minutes: 6, leaking: 3 },
+  full: { runs: 5, connections: 120, transfers: 9, most: 4, users: 6, minutes: 4, leaking: 3 },
 } as const;
 
 /** Plans the jobs of an evaluation. */
