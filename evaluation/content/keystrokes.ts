@@ -47,12 +47,13 @@ function binned({ length, size, time }: Trace, bins: number): Float64Array[] {
 /** Pearson's correlation; 0 where one of the two does not vary. */
 export function correlation(a: ArrayLike<number>, b: ArrayLike<number>): number {
   const n = a.length;
-  let meanA = 0;
-  let meanB = 0;
+  let sumA = 0;
+  let sumB = 0;
   for (let i = 0; i < n; i++) {
-    meanA += a[i]! / n;
-    meanB += b[i]! / n;
+    sumA += a[i]!;
+    sumB += b[i]!;
   }
+  const [meanA, meanB] = [sumA / n, sumB / n];
   let both = 0;
   let ofA = 0;
   let ofB = 0;

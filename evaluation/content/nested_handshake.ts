@@ -121,7 +121,8 @@ function chooseThresholds(
       .sort((a, b) => b - a);
     const grams = accused[allowed] ?? -Infinity;
     const found = proxied.filter((one) => one.distance < distance && one.grams > grams).length;
-    if (found > most) {
+    // Of thresholds that find as many, who may accuse nobody takes the tightest, who may accuse some the loosest.
+    if (found > most || found === most && allowed > 0) {
       most = found;
       best = { grams, distance };
     }

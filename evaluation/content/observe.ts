@@ -30,9 +30,11 @@ export type Disguise =
 /** What tables call a disguise. */
 export function nameOf(disguise: Disguise): string {
   if (disguise.how !== "tunnel") return disguise.how === "bare" ? "bare" : "plain relay";
-  return disguise.model.startsWith("constant-rate")
-    ? disguise.model
-    : `${disguise.model}, ${disguise.schedule}`;
+  const { model, schedule } = disguise;
+  // Nobody asks under which schedule constant rate is constant.
+  return model.startsWith("constant-rate") && schedule === "strict"
+    ? model
+    : `${model}, ${schedule}`;
 }
 
 /** Something that a user does while somebody watches. */

@@ -7,7 +7,7 @@ import { afterHandshake, type FlowStart } from "./flow.ts";
 const QUIET = 1.2;
 
 /**
- * How much longer a connection's answers take than its handshake, at the median: a relay has to ask somebody farther away,
+ * How much longer a connection's quickest answer takes than its handshake: a relay has to ask somebody farther away,
  * so that the round trip of what is said is longer than that of the transport (Xue et al., "The Discriminative Power
  * of Cross-layer RTTs in Fingerprinting Proxy Traffic", NDSS 2025). Only requests count that follow a silence of the client's of more than a
  * round trip, so that what comes back is not the answer to something before them (a server's tickets answer the
@@ -17,7 +17,7 @@ export function roundTripDifference(flow: FlowStart): number | undefined {
   const { rtt, sizes, times } = flow;
   if (rtt === undefined) return undefined;
   const first = afterHandshake(flow);
-  const waits: number[] = [];
+  let least = Infinity;
   // When the client spoke last before its present words, and whether it had been silent for long enough then.
   let spoke = first > 0 ? times[first - 1]! : 0;
   let fresh = false;
@@ -30,12 +30,10 @@ export function roundTripDifference(flow: FlowStart): number | undefined {
       }
       spoke = times[i]!;
     } else if (fresh && i > first && sizes[i - 1]! > 0) {
-      waits.push(times[i]! - began);
+      least = Math.min(least, times[i]! - began);
     }
   }
-  if (waits.length === 0) return undefined;
-  waits.sort((a, b) => a - b);
-  return waits[waits.length - 1 >> 1]! - rtt;
+  return least === Infinity ? undefined : least - rtt;
 }
 
 /** How well relays are told by the difference of round trips. */
