@@ -16,6 +16,7 @@ import { type Connection, readConnections } from "../capture/mod.ts";
 import { Command } from "../cli/command_line.ts";
 import { note, print, printJson } from "../cli/output.ts";
 import { runCommand } from "../cli/run.ts";
+import { exemptionsOf } from "../evaluation/fully_encrypted.ts";
 import { temporaryPrefix } from "../lab/leftovers.ts";
 import { LAB_LINK } from "../lab/link_profile.ts";
 import { demand } from "../lab/needs.ts";
@@ -83,9 +84,27 @@ interface Found {
   readonly late: { readonly client: Summary; readonly server: Summary };
   readonly stated: { readonly client: LatenessSummary; readonly server: LatenessSummary };
   readonly dropped: number;
-  readonly named: { readonly tshark: number; readonly spoke: number; readonly ndpi: number };
+  readonly named: Named;
   readonly deviations: readonly string[];
   readonly load: string;
+}
+
+/** What others take the connections for. */
+interface Named {
+  /** Connections that tshark takes for what they claim to be. */
+  readonly tshark: number;
+  /** The same of nDPI. */
+  readonly ndpi: number;
+  /** Connections with payload. */
+  readonly spoke: number;
+  /** Connections whose client's first payload the rules against fully encrypted traffic let pass. */
+  readonly pass: number;
+  /** The rules by which they do. */
+  readonly rules: readonly string[];
+  /** Lengths of first payloads, each once. */
+  readonly lengths: readonly number[];
+  /** How one of them begins. */
+  readonly begins: string;
 }
 
 function summary(values: readonly number[]): Summary {
@@ -113,28 +132,49 @@ async function connectionsIn(file: string): Promise<Connection[]> {
   return found.sort((a, b) => a.startTime - b.startTime);
 }
 
-/** How many connections of a recording each program takes for what they claim to be. */
-async function named(file: string, carrier: Case["carrier"]) {
+/** The first bytes of a payload, what is no text as points. */
+function beginning(payload: Uint8Array): string {
+  return String.fromCharCode(...payload.subarray(0, 24)).replaceAll(/[^ -~]/g, ".");
+}
+
+/** What each program takes the connections of a recording for, and what the rules say of their first payloads. */
+async function named(file: string, carrier: Case["carrier"]): Promise<Named> {
   const claim = CLAIMS[carrier];
-  const text = await run(
-    ["tshark", "-r", file, "-Y", "tcp.len > 0", "-T", "fields"]
-      .concat(["-e", "tcp.stream", "-e", "_ws.col.Protocol"]),
-    120_000,
-    { env: { HOME: "/nonexistent" } },
-  );
+  const fields = async (filter: string, ...fields: string[]) => {
+    const text = await run(
+      ["tshark", "-r", file, "-Y", filter, "-T", "fields"].concat(
+        fields.flatMap((field) => ["-e", field]),
+      ),
+      120_000,
+      { env: { HOME: "/nonexistent" } },
+    );
+    return text.split("\n").filter((line) => line !== "").map((line) => line.split("\t"));
+  };
   const streams = new Map<string, boolean>();
-  for (const line of text.split("\n")) {
-    const [stream = "", protocol = ""] = line.split("\t");
-    if (stream !== "") {
-      streams.set(stream, (streams.get(stream) ?? false) || claim.tshark.test(protocol));
-    }
+  for (const [stream, protocol] of await fields("tcp.len > 0", "tcp.stream", "_ws.col.Protocol")) {
+    streams.set(stream!, (streams.get(stream!) ?? false) || claim.tshark.test(protocol!));
+  }
+  const first = new Map<string, Uint8Array>();
+  const filter = `tcp.len > 0 && tcp.seq == 1 && tcp.dstport == ${PORTS[carrier]}`;
+  for (const [stream, payload] of await fields(filter, "tcp.stream", "tcp.payload")) {
+    if (!first.has(stream!)) first.set(stream!, bytes(payload!));
   }
   const said = await run(["ndpiReader", "-i", file], 120_000);
   let ndpi = 0;
   for (const [, protocol, flows] of said.matchAll(/^\s+(\S+)\s+packets:.*flows:\s*(\d+)/gm)) {
     if (claim.ndpi.test(protocol!)) ndpi += Number(flows);
   }
-  return { tshark: [...streams.values()].filter((is) => is).length, spoke: streams.size, ndpi };
+  const payloads = [...first.values()];
+  const exempt = payloads.map(exemptionsOf);
+  return {
+    tshark: [...streams.values()].filter((is) => is).length,
+    spoke: streams.size,
+    ndpi,
+    pass: exempt.filter(({ length }) => length > 0).length,
+    rules: [...new Set(exempt.flat())],
+    lengths: [...new Set(payloads.map(({ length }) => length))].sort((a, b) => a - b),
+    begins: beginning(payloads[0] ?? new Uint8Array(0)),
+  };
 }
 
 /** Asks a process for what it has counted. */
@@ -350,6 +390,7 @@ async function runAll(names: string[], { json, keep, seconds, seed }: Options): 
       "program's own packets",
       "tshark",
       "nDPI",
+      "first packet passes",
     ],
     ({ closedBy, closedHow, compared, early, named, own, recorded, records, surplus }) => [
       String(compared),
@@ -361,6 +402,7 @@ async function runAll(names: string[], { json, keep, seconds, seed }: Options): 
       `${own[0]} + ${own[1]}`,
       `${named.tshark} of ${named.spoke}`,
       `${named.ndpi} of ${recorded}`,
+      `${named.pass} of ${recorded}`,
     ],
   );
   print("How late, ms: median / 99th percentile / most; by tcpdump, and as the engine says");
@@ -374,6 +416,14 @@ async function runAll(names: string[], { json, keep, seconds, seed }: Options): 
       openings.compared === 0 ? "-" : three(openings.late),
     ],
   );
+  for (const { named: { begins, lengths, rules }, name } of results) {
+    print(
+      `${name}: a client's first payload has ${lengths.join(", ")} bytes, begins with ${
+        JSON.stringify(begins)
+      }, ` +
+        `and is no fully encrypted traffic by: ${rules.join(", ")}`,
+    );
+  }
   for (const { dropped, load, name, queued, unfinished } of results) {
     print(
       `${name}: ${unfinished} connections not over at the end and left out; ${queued} messages behind bytes that ` +

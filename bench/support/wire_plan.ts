@@ -91,16 +91,19 @@ export function plannedConnections(
     first = Math.max(first, HELLO_LENGTH + length + frameOverhead(length));
   }
   const planned: PlannedConnection[] = [];
+  // A master at the server is heard of by its first message: until then the client goes on with what is its own.
+  let heard = master === "client";
   for (let session = 0, serial = 0; planned.length < count;) {
-    const opening = lead.openings.opening(session, serial);
+    const opening = (heard ? lead : own).openings.opening(session, serial);
     if (opening === "end") {
       session++;
       serial = 0;
       continue;
     }
-    const { plan } = planned.length === 0
+    const { plan } = planned.length === 0 || !heard
       ? own.draw(session, serial, 0, first, grid)
       : lead.draw(session, serial, 0, usual, grid);
+    heard ||= plan.exchanges.some(({ response }) => response.length > 0);
     planned.push({
       session,
       serial,
