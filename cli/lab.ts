@@ -288,7 +288,9 @@ async function playCover(flags: PlayFlags): Promise<void> {
     bar.stop();
     await Deno.remove(folder, { recursive: true });
   });
-  if (flags.json) return printJson(played);
+  if (flags.json) {
+    return printJson({ model, seed, sessions, profile: LINKS[flags.link], ...played });
+  }
   const { carrier, up, down, recorded, unfinished, packets, link, linkKind, priority } = played;
   const kbps = ({ bytes, duration }: typeof up) => `${(8 * bytes / duration).toFixed(0)} kbit/s`;
   const table = new Table({ head: [out, ""] });

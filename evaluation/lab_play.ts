@@ -63,8 +63,12 @@ export interface LabPlayOptions {
 export interface LabPlayed extends CarriedTransfers {
   /** The recording: the connections chosen, whole, and nothing else. */
   readonly capture: string;
+  /** The model's digest. */
+  readonly digest: string;
   /** The carrier that it was played in. */
   readonly carrier: string;
+  /** When recording began, ISO 8601. */
+  readonly date: string;
   /** Connections chosen: the first that began. */
   readonly recorded: number;
   /** Those of them that were still open when time was up, and are left out. */
@@ -321,6 +325,7 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
     },
     patience: options.patience,
   }];
+  const date = new Date().toISOString();
   const own = await Deno.makeTempDir({ prefix: temporaryPrefix() });
   const { commands: ended, packets, linkKind, link, priority } = await play({
     path: raw,
@@ -347,7 +352,9 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
   return {
     ...JSON.parse(output) as CarriedTransfers,
     capture: options.out,
+    digest: description.digest,
     carrier,
+    date,
     recorded: recorded.first.length,
     unfinished: recorded.first.length - recorded.over.length,
     packets: packets!,
