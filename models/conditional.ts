@@ -224,6 +224,11 @@ export class ConditionalModel implements CoverModel {
     };
   }
 
+  /** Connections of one client that were open at once, at most. */
+  get mostOpen(): number | undefined {
+    return this.#content.layers.open;
+  }
+
   /** One session; undefined where the captures showed none. */
   session(random: Random): SessionPlan | undefined {
     return drawSession(this.#content.layers, random);

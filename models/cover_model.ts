@@ -104,6 +104,11 @@ export interface CoverModel {
    */
   readonly kinds?: readonly string[];
   /**
+   * Connections of one session that are open at once, at most, as real users showed: further ones wait until one has
+   * closed. No limit if absent.
+   */
+  readonly mostOpen?: number | undefined;
+  /**
    * One session, or undefined where the model has no session layer (the captures could not show one):
    * then a session is a single episode without end.
    */

@@ -15,6 +15,8 @@ import type { Random } from "./random.ts";
  * has seen how many episodes one has, and the gaps between connections say all that was seen.
  */
 export interface Layers {
+  /** Connections of one client that were open at once, at most. */
+  readonly open?: number | undefined;
   /** Milliseconds from one connection's start to the next one's, of the same client. */
   readonly connectionGap?: LinearTable | undefined;
   /** Swing's RRE. */
@@ -35,6 +37,7 @@ export interface Layers {
 
 /** Validates {@linkcode Layers}. */
 export const layersSchema: v.GenericSchema<unknown, Layers> = v.strictObject({
+  open: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
   connectionGap: v.optional(linearSchema),
   episode: v.optional(
     v.strictObject({ connections: stepSchema(1, 10_000), gap: v.optional(linearSchema) }),

@@ -123,9 +123,10 @@ export class Acceptor extends Engine {
 
   /** The first frame tells where the connection's plan comes from. */
   #onHead(live: Live, head: Uint8Array): void {
+    // Some may be dead and the opener may know it: it is not told to give up, only this one ends.
     if (this.open > this.policy.maxOpen) {
       const reason = `more than ${this.policy.maxOpen} connections`;
-      return this.refuse(live, ENGINE_ERROR.policy, reason);
+      return live.player.abort("rst", new Error(reason));
     }
     const type = head[0] === FRAME.engine ? head[1] : undefined;
     // Those frames say themselves what there is to do.

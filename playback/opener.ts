@@ -272,6 +272,7 @@ export class Opener extends Engine {
         stride: () => this.#stride,
         wanted: () => this.#schedule !== "strict" && this.#wanted,
         waiting: () => this.#schedule !== "strict" && this.#waiting,
+        mostOpen: this.#options.model.mostOpen ?? Infinity,
         maximumGap: this.#options.maximumGap ?? 1000,
         kind: () => this.#kind(),
         open: (request) => this.#wantOpen(request),

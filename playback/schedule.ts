@@ -31,6 +31,8 @@ export interface ScheduleOptions {
   readonly wanted: () => boolean;
   /** Whether users' data waits to be sent, so that an episode may begin while another is played; never in `strict`. */
   readonly waiting: () => boolean;
+  /** Connections of the slot that are open at once, at most: further ones wait until one has closed. */
+  readonly mostOpen: number;
   /** The longest pause before an episode while users want something, in milliseconds. */
   readonly maximumGap: number;
   /** The kind of an episode that begins. */
@@ -63,6 +65,8 @@ export class Schedule {
   #kind = 0;
   #live = 0;
   #quietSince = 0;
+  /** When a connection last closed while as many were open as may be. */
+  #freed = -Infinity;
   #before: Before | undefined;
   #pause: { opening: Opening; began: number; due: number; timer: Timer } | undefined;
   /** The next opening was not known when it was asked for. */
@@ -133,6 +137,7 @@ export class Schedule {
   #arm(): void {
     const { clock, openings, stride, wanted } = this.#options;
     while (this.#running && !this.#opening && this.#pause === undefined) {
+      if (this.#live >= this.#options.mostOpen) return;
       let opening = openings.opening(this.#session, this.#serial);
       if (opening === "end" && this.#serial > 0) {
         this.#session += stride();
@@ -146,8 +151,8 @@ export class Schedule {
       const began = this.#trigger(opening);
       if (began === undefined) return;
       const now = clock.now();
-      // What is heard of late is not late.
-      const due = Math.max(began + opening.time, this.#missed ? now : 0);
+      // What is heard of late is not late, nor is what had to wait for another to close.
+      const due = Math.max(began + opening.time, this.#missed ? now : 0, this.#freed);
       this.#missed = false;
       if (!opening.begins && due <= now) {
         this.#fire(opening, due);
@@ -190,6 +195,7 @@ export class Schedule {
       },
       closed: () => {
         before.closed = clock.now();
+        if (this.#live === this.#options.mostOpen) this.#freed = clock.now();
         if (--this.#live === 0) this.#quietSince = clock.now();
         this.#arm();
         if (this.#running && this.#options.wanted()) this.hurry(false);

@@ -21,12 +21,27 @@ export interface ScheduleLeakJob {
   readonly seed: string;
 }
 
+/** Connections of one kind: readers' against those of users who want all that is carried. */
+export interface KindLeak extends CoverAgainstReal {
+  /** The kind's number; 0 is the model's own mixture. */
+  readonly kind: number;
+  /** The same by sizes alone. Times differ as far as connections that are open together share the link. */
+  readonly sizes: CoverAgainstReal;
+}
+
 /** What a random forest makes of it that is trained on other users than those that it judges. */
 export interface ScheduleLeakResult {
   /** Idle against busy by sizes and times of the records of one connection; the floor is idle against idle. */
   readonly inside: CoverAgainstReal;
   /** The same by bytes each way and times of starts of {@linkcode SEQUENCE} connections in a row. */
   readonly across: CoverAgainstReal;
+  /** Users who read pages against users who want all that is carried, by as many in a row: how much somebody does. */
+  readonly amount: CoverAgainstReal;
+  /**
+   * One connection again, by kind: those of users who read pages against those of users who want all that is
+   * carried. A kind shows; what is in its connections must not. Kinds with too few connections are left out.
+   */
+  readonly kinds: readonly KindLeak[];
   /** Median milliseconds between starts of connections, `[idle, busy]`. */
   readonly gaps: readonly [number, number];
 }
@@ -34,12 +49,20 @@ export interface ScheduleLeakResult {
 /** Connections of a sequence that an attacker sees at a time. */
 export const SEQUENCE = 8;
 
+/** What the watched users do: nothing, read pages, or want all that is carried, both ways. */
+const USERS = ["idle", "busy", "greedy"] as const;
+type User = typeof USERS[number];
+
+/** Connections of a kind, of each sort of user, below which nothing is said of it. */
+const FEWEST = 60;
+
 const WARM_UP = 60_000;
 const TREES = 100;
 
 /** What an observer sees of one cover connection. */
 interface Seen {
   readonly opened: number;
+  readonly kind: number;
   /** Signed sizes of records and their times since opening. */
   readonly sizes: number[];
   readonly times: number[];
@@ -82,18 +105,34 @@ function beBusy(tunnel: SimulatedTunnel, random: SeededRandom, most: number): vo
   }
 }
 
+/** A user who wants all that is carried, both ways. */
+function beGreedy(tunnel: SimulatedTunnel, most: number): void {
+  const chunk = new Uint8Array(65_536);
+  const fill = (stream: TunnelStream) => {
+    stream.onWritable = () => {
+      while (stream.write(chunk) > 0);
+    };
+    stream.onReadable = () => {
+      while (stream.read());
+    };
+    stream.onWritable();
+  };
+  fill(tunnel.open(fill));
+  tunnel.run(most);
+}
+
 function watch(
   model: CoverModel,
   schedule: Scheduling,
-  busy: boolean,
+  user: User,
   seed: Uint8Array,
   minutes: number,
 ): Seen[] {
   const seen = new Map<string, Seen>();
   const sign: Record<End, 1 | -1> = { client: 1, server: -1 };
-  const onWire = (end: End) => ({ connection, size, time, what }: WireEvent) => {
+  const onWire = (end: End) => ({ connection, kind = 0, size, time, what }: WireEvent) => {
     if (what === "open" && end === "client") {
-      seen.set(connection, { opened: time, sizes: [], times: [], closed: false });
+      seen.set(connection, { opened: time, kind, sizes: [], times: [], closed: false });
     }
     const own = seen.get(connection);
     if (own === undefined) return;
@@ -113,7 +152,8 @@ function watch(
   tunnel.run(WARM_UP);
   const from = tunnel.clock.now();
   const span = minutes * 60_000;
-  if (busy) beBusy(tunnel, new SeededRandom(substream(seed, "user")), span);
+  if (user === "busy") beBusy(tunnel, new SeededRandom(substream(seed, "user")), span);
+  else if (user === "greedy") beGreedy(tunnel, span);
   else tunnel.run(span);
   tunnel.stop();
   return [...seen.values()].filter(({ closed, opened }) => closed && opened >= from);
@@ -121,31 +161,29 @@ function watch(
 
 /** A user's time under observation. */
 interface Run {
-  readonly busy: boolean;
+  readonly user: User;
   readonly connections: readonly Seen[];
 }
 
-/** Samples of message sequences, one class for `busy`. */
-function samplesOf(
-  runs: readonly Run[],
-  busy: boolean,
-  sequences: (
-    run: Run,
-  ) => readonly { readonly sizes: readonly number[]; readonly times: readonly number[] }[],
-): LabelledSamples {
+type Sequences = (
+  run: Run,
+) => readonly { readonly sizes: readonly number[]; readonly times: readonly number[] }[];
+
+/** Samples of message sequences, all of one sort of user. */
+function samplesOf(runs: readonly Run[], user: User, sequences: Sequences): LabelledSamples {
   const offsets = [0];
   const groups: number[] = [];
   const sizes: number[] = [];
   const times: number[] = [];
   const groupNames: string[] = [];
-  for (const run of runs.filter((run) => run.busy === busy)) {
+  for (const run of runs.filter((run) => run.user === user)) {
     for (const sequence of sequences(run)) {
       sizes.push(...sequence.sizes);
       times.push(...sequence.times);
       offsets.push(sizes.length);
       groups.push(groupNames.length);
     }
-    groupNames.push(`${busy ? "busy" : "idle"} ${groupNames.length}`);
+    groupNames.push(`${user} ${groupNames.length}`);
   }
   return {
     count: groups.length,
@@ -154,7 +192,7 @@ function samplesOf(
     offsets: new Uint32Array(offsets),
     sizes: new Float64Array(sizes),
     times: new Float64Array(times),
-    labelNames: [busy ? "busy" : "idle"],
+    labelNames: [user],
     labels: new Uint16Array(groups.length),
     groupNames,
     groups: new Uint16Array(groups),
@@ -176,8 +214,10 @@ function inARow({ connections }: Run) {
   return found;
 }
 
-function medianGap(runs: readonly Run[], busy: boolean): number {
-  const gaps = runs.filter((run) => run.busy === busy).flatMap(({ connections }) =>
+const kindsOf = ({ connections }: Run) => connections.map(({ kind }) => kind);
+
+function medianGap(runs: readonly Run[], user: User): number {
+  const gaps = runs.filter((run) => run.user === user).flatMap(({ connections }) =>
     connections.slice(1).map(({ opened }, i) => opened - connections[i]!.opened)
   ).sort((a, b) => a - b);
   return gaps[gaps.length >> 1] ?? NaN;
@@ -194,28 +234,45 @@ export async function scheduleLeak(job: ScheduleLeakJob): Promise<ScheduleLeakRe
   const program = attackInThisThread("random-forest");
   const runs: Run[] = [];
   for (let user = 0; user < job.users; user++) {
-    for (const busy of [false, true]) {
+    for (const sort of USERS) {
       const key = substream(
         new TextEncoder().encode(job.seed.padEnd(16)),
         model.description.name,
         job.schedule,
         user,
-        String(busy),
+        sort,
       );
-      runs.push({ busy, connections: watch(model, job.schedule, busy, key, job.minutes) });
+      runs.push({ user: sort, connections: watch(model, job.schedule, sort, key, job.minutes) });
     }
   }
-  const judge = async (sequences: Parameters<typeof samplesOf>[2]) =>
+  const judge = async (one: User, other: User, sequences: Sequences) =>
     await coverAgainstReal({
       program,
-      real: samplesOf(runs, false, sequences),
-      cover: samplesOf(runs, true, sequences),
+      real: samplesOf(runs, one, sequences),
+      cover: samplesOf(runs, other, sequences),
       seed: 1,
       parameters: { trees: TREES },
     });
+  const kinds: KindLeak[] = [];
+  for (const kind of new Set(runs.flatMap(kindsOf))) {
+    const of = ({ connections }: Run) => connections.filter((own) => own.kind === kind);
+    const many = (user: User) =>
+      runs.reduce((sum, run) => sum + (run.user === user ? of(run).length : 0), 0) >= FEWEST;
+    if (many("busy") && many("greedy")) {
+      const timeless = (run: Run) =>
+        of(run).map(({ sizes, times }) => ({ sizes, times: times.map(() => 0) }));
+      kinds.push({
+        kind,
+        ...await judge("busy", "greedy", of),
+        sizes: await judge("busy", "greedy", timeless),
+      });
+    }
+  }
   return {
-    inside: await judge(({ connections }) => connections),
-    across: await judge(inARow),
-    gaps: [medianGap(runs, false), medianGap(runs, true)],
+    inside: await judge("idle", "busy", ({ connections }) => connections),
+    across: await judge("idle", "busy", inARow),
+    amount: await judge("busy", "greedy", inARow),
+    kinds: kinds.sort((a, b) => a.kind - b.kind),
+    gaps: [medianGap(runs, "idle"), medianGap(runs, "busy")],
   };
 }

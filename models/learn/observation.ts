@@ -36,6 +36,8 @@ export interface ObservedConnection {
 
 /** Everything learned of the layers above connections, as lists of observations. */
 export interface ObservedLayers {
+  /** Connections of one client that were open at once, at most; 0 if absent. */
+  readonly mostOpen?: number;
   /** Milliseconds from one connection's start to the next, within a session. */
   readonly connectionGaps: readonly number[];
   /** Connections in each completed episode. */

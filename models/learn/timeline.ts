@@ -42,6 +42,7 @@ export class Timeline {
   readonly #episodeGaps: number[] = [];
   readonly #sessionEpisodes: number[] = [];
   readonly #pauses: number[] = [];
+  #mostOpen = 0;
 
   /** Connections that came after the limit and were left out. */
   leftOut = 0;
@@ -72,6 +73,7 @@ export class Timeline {
   }
 
   #client(connections: readonly { start: number; end: number }[], captureEnd: number): void {
+    this.#mostOpen = Math.max(this.#mostOpen, mostOpen(connections));
     let episodes = 1;
     let inEpisode = 1;
     let gaps: number[] = [];
@@ -111,6 +113,7 @@ export class Timeline {
   /** All observations so far. */
   observed(): ObservedLayers {
     return {
+      mostOpen: this.#mostOpen,
       connectionGaps: this.#connectionGaps,
       episodeConnections: this.#episodeConnections,
       episodeGaps: this.#episodeGaps,
@@ -126,6 +129,7 @@ export class Timeline {
  */
 export function layersOf(observed: ObservedLayers): Layers {
   const { connectionGaps, episodeConnections, episodeGaps, sessionEpisodes, pauses } = observed;
+  const { mostOpen = 0 } = observed;
   const episode = !shown(episodeConnections, episodeGaps) ? undefined : {
     connections: stepTable(episodeConnections),
     ...(enough(episodeGaps) ? { gap: linearTable(episodeGaps) } : {}),
@@ -135,10 +139,20 @@ export function layersOf(observed: ObservedLayers): Layers {
     ...(enough(pauses) ? { pause: linearTable(pauses) } : {}),
   };
   return {
+    ...(mostOpen > 0 && enough(connectionGaps) ? { open: mostOpen } : {}),
     ...(enough(connectionGaps) ? { connectionGap: linearTable(connectionGaps) } : {}),
     ...(episode === undefined ? {} : { episode }),
     ...(session === undefined ? {} : { session }),
   };
+}
+
+/** How many of some connections were open at the same time, at most. */
+function mostOpen(connections: readonly { start: number; end: number }[]): number {
+  const changes = connections.flatMap(({ end, start }) => [[start, 1], [end, -1]] as const)
+    .sort(([a, up], [b, other]) => a - b || up - other);
+  let [open, most] = [0, 0];
+  for (const [, change] of changes) most = Math.max(most, open += change);
+  return most;
 }
 
 function enough(list: readonly number[]): boolean {

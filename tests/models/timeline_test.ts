@@ -32,9 +32,22 @@ Deno.test("gaps between captures never count, nor what a capture's end cuts off"
     connectionGaps: [],
     episodeConnections: [],
     episodeGaps: [],
+    mostOpen: 1,
     sessionEpisodes: [],
     pauses: [],
   });
+});
+
+Deno.test("how many connections of one client were open at once is learned, at most of all clients and captures", () => {
+  const timeline = new Timeline();
+  for (let i = 0; i < 6; i++) timeline.add("a", i * 1000, i * 1000 + 2500);
+  timeline.add("b", 0, 60_000);
+  timeline.endCapture(70_000);
+  // One that begins when another ends is not open beside it.
+  for (let i = 0; i < 6; i++) timeline.add("a", i * 1000, i * 1000 + 1000);
+  timeline.endCapture(80_000);
+  assert.equal(timeline.observed().mostOpen, 3);
+  assert.equal(layersOf(timeline.observed()).open, 3);
 });
 
 Deno.test("a layer that fewer than five observations show is absent, and nothing is drawn for it", () => {
