@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { LAB_LINK } from "../../lab/link_profile.ts";
+import { loadModel } from "../../models/mod.ts";
 import { Draws } from "../../plugins/attacks/draws.ts";
 import { RandomForest } from "../../plugins/attacks/forest.ts";
 import { toldByRun } from "../../evaluation/content/by_run.ts";
@@ -8,7 +10,8 @@ import { leafVectors, nearestByHamming } from "../../evaluation/content/leaf_nei
 import type { FlowStart } from "../../evaluation/content/flow.ts";
 import { afterHandshake } from "../../evaluation/content/flow.ts";
 import { learnNestedHandshakes } from "../../evaluation/content/nested_handshake.ts";
-import type { Seen } from "../../evaluation/content/observe.ts";
+import { type Activity, perform } from "../../evaluation/content/activities.ts";
+import { observe, type Scene, type Seen } from "../../evaluation/content/observe.ts";
 import { pages, seenInRuns } from "../../evaluation/content/pages.ts";
 import { roundTripDifference } from "../../evaluation/content/round_trips.ts";
 import type { Trace } from "../../evaluation/content/trace.ts";
@@ -239,4 +242,29 @@ Deno.test("content: single connections of a tunnel, with false accusations count
   const [ssh, cover, random] = found.firstPayloads;
   assert.ok(ssh!.n > 20 && ssh!.blocked === 0 && cover!.blocked === 0);
   assert.ok(random!.blocked > 0.98 * random!.n);
+});
+
+Deno.test("content: in strict an observer sees the same whatever is done; in demand not", async () => {
+  const model = await loadModel("https");
+  const watch = (schedule: "strict" | "demand", activity: Activity) =>
+    observe(
+      Array.from({ length: 3 }, () => ({
+        label: 0,
+        perform: (...[stage, random, onKey]: Parameters<Scene["perform"]>) =>
+          perform(activity, stage, random, onKey),
+      })),
+      {
+        disguise: { how: "tunnel", model: "https", schedule },
+        model,
+        link: LAB_LINK,
+        window: 6000,
+        seed: "strict",
+      },
+    ).map(({ trace }) => trace);
+  const idle = watch("strict", "nothing");
+  assert.ok(idle.every(({ length }) => length > 50));
+  for (const activity of ["web", "ssh-typing", "voice"] as const) {
+    assert.deepEqual(watch("strict", activity), idle);
+  }
+  assert.notDeepEqual(watch("demand", "web"), watch("demand", "nothing"));
 });
