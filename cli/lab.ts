@@ -292,6 +292,9 @@ async function playCover(flags: PlayFlags): Promise<void> {
     return printJson({ model, seed, sessions, profile: LINKS[flags.link], ...played });
   }
   const { carrier, up, down, recorded, unfinished, packets, link, linkKind, priority } = played;
+  const { client, server } = played.lateness;
+  const late = ({ median, p99, max }: typeof client) =>
+    [median, p99, max].map((ms) => ms.toFixed(1)).join(", ");
   const kbps = ({ bytes, duration }: typeof up) => `${(8 * bytes / duration).toFixed(0)} kbit/s`;
   const table = new Table({ head: [out, ""] });
   table.push(
@@ -304,6 +307,8 @@ async function playCover(flags: PlayFlags): Promise<void> {
       "link late ms (mean, max)",
       link === undefined ? linkKind : `${link.meanLateMs.toFixed(2)}, ${link.maxLateMs.toFixed(1)}`,
     ],
+    ["records late ms, client (median, 99 %, max)", late(client)],
+    ["records late ms, server", late(server)],
     ["nodes and tcpdump run in", priority],
   );
   print(table.toString());

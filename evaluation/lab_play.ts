@@ -13,6 +13,7 @@ import { sleep } from "../lab/process.ts";
 import { MAIL_BEHIND, startPostfix } from "../lab/servers/postfix.ts";
 import type { CaptureCounts } from "../lab/tcpdump.ts";
 import type { TunLinkReport } from "../lab/tun_link.ts";
+import { Lateness, type LatenessSummary } from "../playback/lateness.ts";
 import type { WireEvent } from "../playback/wire_log.ts";
 import { loadModel } from "../models/mod.ts";
 import { UsageError, UserError } from "../base/mod.ts";
@@ -81,6 +82,8 @@ export interface LabPlayed extends CarriedTransfers {
   readonly link: TunLinkReport | undefined;
   /** How the nodes and tcpdump ran before others of the machine. */
   readonly priority: string;
+  /** Milliseconds by which each node's records left it later than planned. */
+  readonly lateness: { readonly client: LatenessSummary; readonly server: LatenessSummary };
 }
 
 /** What stands around our server, so that the outside is the genuine one. */
@@ -165,6 +168,14 @@ function chosenOf(events: readonly WireEvent[], most: number): Map<string, boole
     if (what === "close" && chosen.has(name)) chosen.set(name, true);
   }
   return chosen;
+}
+
+function latenessOf(events: readonly WireEvent[]): LatenessSummary {
+  const lateness = new Lateness();
+  for (const { what, time, planned } of events) {
+    if (what === "record") lateness.add(time - planned);
+  }
+  return lateness.summary();
 }
 
 /**
@@ -361,5 +372,9 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
     linkKind,
     link,
     priority,
+    lateness: {
+      client: latenessOf(await readWireLog(clientLog)),
+      server: latenessOf(await readWireLog(`${folder}/server.jsonl`)),
+    },
   };
 }
