@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { UserError } from "../../base/mod.ts";
+import type { UserError } from "../../base/mod.ts";
 import { DEFAULT_POLICY } from "../../playback/policy.ts";
 import {
   makeWorld,
