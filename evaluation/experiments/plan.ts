@@ -113,7 +113,7 @@ export const SCHEDULES: readonly Scheduling[] = ["strict", "demand", "adaptive"]
 /** How much of everything; `leaking` is how many models are watched under each schedule. */
 const SIZES = {
   quick: { runs: 3, connections: 80, transfers: 3, most: 3, users: 4, minutes: 3, leaking: 1 },
-  full: { runs: 5, connections: 120, transfers: 9, most: 4, users: 6, minutes: 4, leaking: 3 },
+  full: { runs: 4, connections: 100, transfers: 7, most: 4, users: 4, minutes: 3, leaking: 3 },
 } as const;
 
 /** Plans the jobs of an evaluation. */

@@ -6,8 +6,9 @@ import type { Job, JobKind, JobResults } from "./jobs.ts";
 const LONG: readonly JobKind[] = [
   "content-connections",
   "content-pages",
-  "schedule-leak",
   "content-users",
+  "seed-attacks",
+  "told-apart",
 ];
 
 const rank = ({ kind }: Job) => LONG.includes(kind) ? LONG.indexOf(kind) : LONG.length;
