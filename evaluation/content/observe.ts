@@ -78,7 +78,7 @@ export const BEYOND_MS = 10;
 /** Milliseconds before the first scene of a tunnel. */
 const WARM_UP = 30_000;
 /** Milliseconds between scenes of a tunnel at least, and what may be added. */
-const PAUSE = 3_000;
+const PAUSE = 1_500;
 
 /**
  * Watches scenes one after the other. Bare connections have a link to themselves, scenes in a tunnel one tunnel, with

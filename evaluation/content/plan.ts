@@ -23,8 +23,8 @@ export interface ContentSizes {
 
 /** Sizes of the smaller evaluation and of the whole one: 20 pages, 50 visits each. */
 export const CONTENT_SIZES: Readonly<Record<"quick" | "full", ContentSizes>> = {
-  quick: { pages: 10, visits: 3, times: 3, looks: 1, runs: 3, window: 20_000, trees: 100 },
-  full: { pages: 20, visits: 10, times: 10, looks: 2, runs: 5, window: 20_000, trees: 300 },
+  quick: { pages: 10, visits: 3, times: 3, looks: 1, runs: 3, window: 12_000, trees: 100 },
+  full: { pages: 20, visits: 10, times: 10, looks: 2, runs: 5, window: 12_000, trees: 200 },
 };
 
 /** What is asked about content. */
