@@ -1,22 +1,32 @@
 import net from "node:net";
-import { connectTls } from "../transports/carriers/mod.ts";
+import { type CarrierConnection, connectTls } from "../transports/carriers/mod.ts";
 import { ConstantRate } from "../models/mod.ts";
 import { helloProof, newSecret, startServer } from "../transports/mimic/mod.ts";
-import { freePort, type Nginx, startNginx } from "./nginx.ts";
+import { freePort, startNginx } from "./nginx.ts";
 import { ownHello, type Probe, probes } from "./probes.ts";
 
-/** A genuine nginx, and our servers that should be taken for it. */
+/** A genuine server, and our servers that should be taken for it. */
 export interface ProbeWorld extends AsyncDisposable {
-  /** The genuine one. */
-  readonly real: Nginx;
-  /** TLS ports on 127.0.0.1 by the name of the mode. */
+  /** What the genuine one is. */
+  readonly genuine: string;
+  /** The line of an answer that tells most. */
+  readonly told: "first" | "last";
+  /** Seconds that it waits for a silent peer; where it waits longer, that a probe waits for it. */
+  readonly patience: number;
+  /** Its port on 127.0.0.1. */
+  readonly real: { readonly port: number };
+  /** Ports on 127.0.0.1 by the name of the mode. */
   readonly ours: ReadonlyMap<string, number>;
   /** What to send. */
   readonly probes: readonly Probe[];
 }
 
-/** The bytes of a client that knows the secret, up to `length` after its handshake began. */
-async function firstFlight(port: number, pin: string, secret: Uint8Array): Promise<Uint8Array> {
+/** The bytes of a client that knows the secret, in all that it says first; `connect` is given a port to go to. */
+export async function firstFlight(
+  port: number,
+  connect: (port: number) => Promise<CarrierConnection>,
+  secret: Uint8Array,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   const relay = net.createServer((near) => {
     const far = net.connect({ port, host: "127.0.0.1", noDelay: true });
@@ -34,19 +44,21 @@ async function firstFlight(port: number, pin: string, secret: Uint8Array): Promi
     }
   });
   await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
-  const connection = await connectTls({
-    hostname: "127.0.0.1",
-    port: (relay.address() as net.AddressInfo).port,
-    pin,
-    serverName: "www.example.com",
-    alpn: ["http/1.1"],
-  });
+  const connection = await connect((relay.address() as net.AddressInfo).port);
   const proof = helloProof(secret, connection.certificateDigest, 0, 0);
   connection.write(new Uint8Array([...proof.first, ...new Uint8Array(400)]));
   await new Promise((resolve) => setTimeout(resolve, 100));
   connection.close("rst");
   relay.close();
   return new Uint8Array(chunks.flatMap((chunk) => [...chunk]));
+}
+
+/** The first bytes of a client with a wrong secret. */
+export function wrongProof(digest: Uint8Array): Uint8Array {
+  const wrong = new Uint8Array(400);
+  wrong.set(helloProof(newSecret(), digest, 0, 0).first);
+  wrong.fill(77, 36);
+  return wrong;
 }
 
 /**
@@ -91,11 +103,19 @@ export async function startProbeWorld(patience: number): Promise<ProbeWorld> {
       front: { path: fronted.parts.path!, port: behind },
     });
     started.push(front);
-    const { secret } = native.parts;
-    const wrong = new Uint8Array(400);
-    wrong.set(helloProof(newSecret(), real.identity.digest, 0, 0).first);
-    wrong.fill(77, 36);
+    const { cert: pin, secret } = native.parts;
+    const connect = (port: number) =>
+      connectTls({
+        hostname: "127.0.0.1",
+        port,
+        pin,
+        serverName: "www.example.com",
+        alpn: ["http/1.1"],
+      });
     return {
+      genuine: "nginx",
+      told: "first",
+      patience,
       real,
       ours: new Map([
         ["native", native.address.port],
@@ -104,8 +124,8 @@ export async function startProbeWorld(patience: number): Promise<ProbeWorld> {
       ]),
       probes: probes({
         hello: await ownHello(),
-        replayed: await firstFlight(native.address.port, native.parts.cert, secret),
-        wrong,
+        replayed: await firstFlight(native.address.port, connect, secret),
+        wrong: wrongProof(real.identity.digest),
       }),
       [Symbol.asyncDispose]: stop,
     };

@@ -7,199 +7,27 @@
 import { Buffer } from "node:buffer";
 import net from "node:net";
 import tls from "node:tls";
-import { wasReset } from "../transports/carriers/tls_first_flight.ts";
+import { Meter, noise, type Outcome, pause, type Probe, program, raw } from "./probe_meter.ts";
 
-/** How a server took a probe. */
-export interface Outcome {
-  /** What it answered: text inside TLS, or bytes outside; dates are taken out. */
-  readonly answer: string;
-  /** Type and length of each TLS record that it sent, such as `22:122`. */
-  readonly records: readonly string[];
-  /** How its direction ended; `open` if it had not by the prober's deadline. */
-  readonly end: "fin" | "rst" | "open";
-  /** Milliseconds from connecting to that end. */
-  readonly after: number;
-}
-
-/** One thing to try. `patience` is the web server's own timeout in milliseconds. */
-export interface Probe {
-  /** What is tried, in a few words. */
-  readonly name: string;
-  /** Sends it to a port on 127.0.0.1. */
-  readonly send: (port: number, patience: number) => Promise<Outcome>;
-}
-
-const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-/** A relay that sees what a server sends and how it ends. */
-class Meter {
-  readonly #server: net.Server;
-  readonly #bytes: Uint8Array[] = [];
-  readonly #ended = Promise.withResolvers<"fin" | "rst">();
-  #began = performance.now();
-  #endedAt = 0;
-  #near: net.Socket | undefined;
-
-  constructor(port: number, drip?: number) {
-    this.#server = net.createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
-      this.#near = near;
-      const far = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
-      this.#began = performance.now();
-      let sending: Promise<unknown> = Promise.resolve();
-      near.on("data", (bytes: Uint8Array) => {
-        sending = sending.then(async () => {
-          const step = drip === undefined ? bytes.length : 1;
-          // What the prober says to a server's end is not the question.
-          for (let at = 0; at < bytes.length && this.#endedAt === 0; at += step) {
-            far.write(bytes.subarray(at, at + step));
-            if (drip !== undefined) await pause(drip);
-          }
-        });
-      });
-      near.on("end", () => sending = sending.then(() => far.end()));
-      near.on("error", () => far.destroy());
-      far.on("data", (bytes: Uint8Array) => {
-        this.#bytes.push(new Uint8Array(bytes));
-        near.write(bytes);
-      });
-      const ended = (how: "fin" | "rst") => {
-        this.#endedAt ||= performance.now();
-        this.#ended.resolve(how);
-      };
-      far.on("end", () => {
-        ended(wasReset(far) ? "rst" : "fin");
-        near.end();
-      });
-      far.on("error", () => {
-        ended("rst");
-        near.destroy();
-      });
-    });
-  }
-
-  async open(): Promise<number> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    return (this.#server.address() as net.AddressInfo).port;
-  }
-
-  /** Waits for the server's end, at most until the deadline. */
-  async outcome(answer: () => string | undefined, deadline: number): Promise<Outcome> {
-    const end = await Promise.race([
-      this.#ended.promise,
-      pause(deadline).then(() => "open" as const),
-    ]);
-    if (end !== "open") await pause(30);
-    const bytes = new Uint8Array(Buffer.concat(this.#bytes));
-    this.#near?.destroy();
-    this.#server.close();
-    return {
-      answer: normal(answer() ?? outside(bytes)),
-      records: recordsIn(bytes),
-      end,
-      after: end === "open" ? deadline : this.#endedAt - this.#began,
-    };
-  }
-}
-
-/** Text without what a clock puts into it. */
-function normal(text: string): string {
-  return text.replace(/date: [^\r\n]*/gi, "date: -");
-}
-
-function recordsIn(bytes: Uint8Array): string[] {
-  const records: string[] = [];
-  for (let at = 0; at + 5 <= bytes.length;) {
-    if (bytes[at]! < 20 || bytes[at]! > 23 || bytes[at + 1] !== 3) return [];
-    const length = bytes[at + 3]! * 256 + bytes[at + 4]!;
-    records.push(`${bytes[at]}:${length + 5}`);
-    at += 5 + length;
-  }
-  return records;
-}
-
-/** Bytes outside TLS as they are; after a ServerHello they are random, and only their lengths are compared. */
-function outside(bytes: Uint8Array): string {
-  if (bytes[0] === 22 && bytes[5] === 2) return "a handshake";
-  if (bytes[0] === 21) return `alert ${Buffer.from(bytes).toString("hex")}`;
-  return Buffer.from(bytes).toString("latin1");
-}
-
-/** A probe by plain bytes. With `close`, the prober ends its direction after them. */
-function raw(
-  name: string,
-  bytes: Uint8Array | (() => Uint8Array),
-  { close = false, drip }: { readonly close?: boolean; readonly drip?: number } = {},
-): Probe {
-  return {
-    name,
-    send: async (port, patience) => {
-      const meter = new Meter(port, drip);
-      const socket = net.connect({
-        host: "127.0.0.1",
-        port: await meter.open(),
-        allowHalfOpen: true,
-        noDelay: true,
-      });
-      socket.on("error", () => {});
-      socket.on("data", () => {});
-      socket.on("end", () => socket.end());
-      await new Promise<void>((resolve) => socket.once("connect", resolve));
-      const sent = typeof bytes === "function" ? bytes() : bytes;
-      if (sent.length > 0) socket.write(sent);
-      if (close) socket.end();
-      const outcome = await meter.outcome(() => undefined, patience * 2 + 3000);
-      socket.destroy();
-      return outcome;
-    },
-  };
-}
+export type { Outcome, Probe } from "./probe_meter.ts";
 
 const SERVER_NAME = "www.example.com";
 
 /** A probe by OpenSSL's own client; `input` is sent inside TLS. */
-function openssl(
-  name: string,
-  args: readonly string[],
-  input: string,
-  drip?: number,
-): Probe {
-  return {
-    name: `openssl: ${name}`,
-    send: async (port, patience) => {
-      const meter = new Meter(port, drip);
-      const child = new Deno.Command("openssl", {
-        args: [
-          ...["s_client", "-quiet", "-ign_eof", "-connect", `127.0.0.1:${await meter.open()}`],
-          ...(args.includes("-noservername") || args.includes("-servername")
-            ? []
-            : ["-servername", SERVER_NAME]),
-          ...(args.includes("-alpn") ? [] : ["-alpn", "http/1.1"]),
-          ...args,
-        ],
-        stdin: "piped",
-        stdout: "piped",
-        stderr: "null",
-      }).spawn();
-      const writer = child.stdin.getWriter();
-      if (input !== "") await writer.write(new TextEncoder().encode(input)).catch(() => {});
-      const chunks: Uint8Array[] = [];
-      const reading = (async () => {
-        for await (const chunk of child.stdout) chunks.push(chunk);
-      })();
-      const outcome = await meter.outcome(() => undefined, patience * 2 + 3000);
-      if (outcome.end !== "open") await Promise.race([child.status, pause(2000)]);
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended already.
-      }
-      await child.status;
-      await reading;
-      await writer.close().catch(() => {});
-      const text = Buffer.concat(chunks).toString("latin1");
-      return text === "" ? outcome : { ...outcome, answer: normal(text) };
-    },
-  };
+function openssl(name: string, args: readonly string[], input: string, drip?: number): Probe {
+  return program(`openssl: ${name}`, {
+    command: "openssl",
+    args: (port) => [
+      ...["s_client", "-quiet", "-ign_eof", "-connect", `127.0.0.1:${port}`],
+      ...(args.includes("-noservername") || args.includes("-servername")
+        ? []
+        : ["-servername", SERVER_NAME]),
+      ...(args.includes("-alpn") ? [] : ["-alpn", "http/1.1"]),
+      ...args,
+    ],
+    input,
+    ...(drip === undefined ? {} : { drip }),
+  });
 }
 
 /** A probe inside TLS by a client that has the TLS stack of our own clients. */
@@ -252,17 +80,11 @@ const get = (path: string, more = "", method = "GET") =>
   `${method} ${path} HTTP/1.1\r\nHost: ${SERVER_NAME}\r\n${more}\r\n`;
 const CLOSE = "Connection: close\r\n";
 
-/** Bytes that look like nothing, the same each time. */
-function noise(length: number, seed: number): Uint8Array {
-  let state = seed;
-  return Uint8Array.from({ length }, () => {
-    state = Math.imul(state, 1664525) + 1013904223 | 0;
-    return state >>> 24;
-  });
-}
-
-/** The ClientHello of this runtime's TLS, as it would go to a server. */
-export async function ownHello(alpn: readonly string[] = ["http/1.1"]): Promise<Uint8Array> {
+/** The ClientHello of this runtime's TLS, as it would go to a server; an empty name is not asked for. */
+export async function ownHello(
+  alpn: readonly string[] = ["http/1.1"],
+  serverName = SERVER_NAME,
+): Promise<Uint8Array> {
   const server = net.createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as net.AddressInfo;
@@ -278,8 +100,8 @@ export async function ownHello(alpn: readonly string[] = ["http/1.1"]): Promise<
   const client = tls.connect({
     host: "127.0.0.1",
     port,
-    servername: SERVER_NAME,
-    ALPNProtocols: [...alpn],
+    servername: serverName,
+    ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
     rejectUnauthorized: false,
   });
   client.on("error", () => {});
@@ -287,6 +109,13 @@ export async function ownHello(alpn: readonly string[] = ["http/1.1"]): Promise<
   client.destroy();
   server.close();
   return hello;
+}
+
+/** The same hello with another random: one that was seen before is taken for a replay. */
+export function freshHello(hello: Uint8Array): Uint8Array {
+  const fresh = hello.slice();
+  crypto.getRandomValues(fresh.subarray(11, 43));
+  return fresh;
 }
 
 /**
@@ -300,8 +129,13 @@ export function probes(
     readonly wrong: Uint8Array;
   },
 ): Probe[] {
-  const malformed = hello.slice();
-  malformed[8] = 255;
+  const fresh = () => freshHello(hello);
+  const half = () => fresh().subarray(0, hello.length >> 1);
+  const malformed = () => {
+    const bytes = fresh();
+    bytes[8] = 255;
+    return bytes;
+  };
   const requests: [string, string][] = [
     ["GET, then silence", get("/")],
     ["GET, closing", get("/", CLOSE)],
@@ -319,13 +153,14 @@ export function probes(
   return [
     raw("connect and close", new Uint8Array(0), { close: true }),
     raw("silence", new Uint8Array(0)),
-    raw("half a hello, then silence", hello.subarray(0, hello.length >> 1)),
-    raw("half a hello, then half close", hello.subarray(0, hello.length >> 1), { close: true }),
-    raw("a hello, then silence", hello),
-    raw("a hello, then half close", hello, { close: true }),
-    raw("a hello, a byte each 2 ms, then silence", hello, { drip: 2 }),
+    raw("half a hello, then silence", half),
+    raw("half a hello, then half close", half, { close: true }),
+    raw("a hello, then silence", fresh),
+    raw("a hello, then half close", fresh, { close: true }),
+    raw("a hello, a byte each 2 ms, then silence", fresh, { drip: 2 }),
     raw("a malformed hello", malformed),
     raw("a hello in two records", () => {
+      const hello = fresh();
       const cut = 100;
       const second = [22, 3, 1, hello.length - 5 - cut >> 8, (hello.length - 5 - cut) & 255];
       return new Uint8Array([
@@ -333,7 +168,7 @@ export function probes(
         ...[...second, ...hello.subarray(5 + cut)],
       ]);
     }),
-    raw("a hello and garbage", () => new Uint8Array([...hello, ...noise(100, 3)])),
+    raw("a hello and garbage", () => new Uint8Array([...fresh(), ...noise(100, 3)])),
     raw("a replayed first flight", replayed),
     raw("garbage, 200 bytes", noise(200, 1)),
     raw("garbage, 20 KB", noise(20_000, 2)),

@@ -6,7 +6,7 @@ export const HAS_POSTFIX = await (async () => {
   return await Deno.stat("/usr/sbin/postfix").then(() => true, () => false);
 })();
 
-const MAIN = (folder: string, networks: string) => `
+const MAIN = (folder: string, networks: string, settings: string) => `
 compatibility_level = 3.6
 queue_directory = ${folder}/queue
 data_directory = ${folder}/data
@@ -30,6 +30,7 @@ smtpd_recipient_restrictions = permit_mynetworks, reject
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = ${folder}/cert.pem
 smtpd_tls_key_file = ${folder}/key.pem
+${settings}
 `;
 
 const MASTER = (port: number, behind: number) => `
@@ -68,9 +69,12 @@ function freePort(): number {
 
 /**
  * Starts Postfix on two loopback ports: it offers STARTTLS, takes mail from loopback (and other `networks`, whose
- * clients it then does not count either) only, and discards it.
+ * clients it then does not count either) only, and discards it. `settings` are further lines of its `main.cf`.
  */
-export async function startGenuinePostfix(networks = ""): Promise<GenuinePostfix> {
+export async function startGenuinePostfix(
+  networks = "",
+  settings = "",
+): Promise<GenuinePostfix> {
   const folder = await Deno.makeTempDir();
   await Deno.chmod(folder, 0o755);
   for (const name of ["etc", "queue", "data"]) await Deno.mkdir(`${folder}/${name}`);
@@ -78,7 +82,7 @@ export async function startGenuinePostfix(networks = ""): Promise<GenuinePostfix
   await Deno.writeTextFile(`${folder}/cert.pem`, identity.certificate);
   await Deno.writeTextFile(`${folder}/key.pem`, identity.key, { mode: 0o600 });
   const [port, behind] = [freePort(), freePort()];
-  await Deno.writeTextFile(`${folder}/etc/main.cf`, MAIN(folder, networks));
+  await Deno.writeTextFile(`${folder}/etc/main.cf`, MAIN(folder, networks, settings));
   await Deno.writeTextFile(`${folder}/etc/master.cf`, MASTER(port, behind));
   await new Deno.Command("chown", { args: ["postfix", `${folder}/data`] }).output();
   const process = new Deno.Command("postfix", {
