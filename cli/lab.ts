@@ -77,8 +77,8 @@ export function command(): Command {
     .addOption(
       new Option(
         "--carrier <which>",
-        "own: the model's, with the genuine programs around it (smtp: Postfix, ssh: OpenSSH); tls: TLS whatever the model",
-      ).choices(["own", "tls"]).default("own"),
+        "own: the model's, with the genuine programs around it (smtp: Postfix, ssh: OpenSSH); tls: TLS whatever the model; fronted: TLS by an nginx in front",
+      ).choices(["own", "tls", "fronted"]).default("own"),
     )
     .option("--scrub", "make the capture fit to ship: without ciphertext, gzipped")
     .addOption(linkOption())
@@ -248,7 +248,7 @@ async function compactApplications(
 interface PlayFlags {
   readonly model: string;
   readonly link: string;
-  readonly carrier: "own" | "tls";
+  readonly carrier: "own" | "tls" | "fronted";
   readonly scrub?: boolean;
   readonly out: string;
   readonly sessions: number;

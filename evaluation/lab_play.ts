@@ -10,6 +10,7 @@ import { demand } from "../lab/needs.ts";
 import { denoCache, type LabNetwork, type LinkKind, SERVER_ADDRESS } from "../lab/network.ts";
 import { play, type PlayCommand } from "../lab/play.ts";
 import { sleep } from "../lab/process.ts";
+import { frontingNginx, WEB_BEHIND, WEB_HOST } from "../lab/servers/nginx.ts";
 import { MAIL_BEHIND, startPostfix } from "../lab/servers/postfix.ts";
 import type { CaptureCounts } from "../lab/tcpdump.ts";
 import type { TunLinkReport } from "../lab/tun_link.ts";
@@ -47,9 +48,10 @@ export interface LabPlayOptions {
   readonly patience: number;
   /**
    * `own`: the carrier that the model is for, with the genuine programs around it, so that a recording has its
-   * handshake. `tls` (the default): in TLS whatever the model, as the demo and the simulation play it.
+   * handshake. `tls` (the default): in TLS whatever the model, as the demo and the simulation play it. `fronted`:
+   * in TLS with a genuine nginx in front.
    */
-  readonly carrier?: "own" | "tls";
+  readonly carrier?: "own" | "tls" | "fronted";
   /** Seed of the cover: the demo's play with the same seed plays the same connections. */
   readonly seed: string;
   /** The link between the two ends (default the laboratory's). */
@@ -66,7 +68,7 @@ export interface LabPlayed extends CarriedTransfers {
   readonly capture: string;
   /** The model's digest. */
   readonly digest: string;
-  /** The carrier that it was played in. */
+  /** The carrier that it was played in, or `fronted`. */
   readonly carrier: string;
   /** When recording began, ISO 8601. */
   readonly date: string;
@@ -94,19 +96,38 @@ interface Outside {
   readonly programs: readonly string[];
   /** Programs that the nodes start. */
   readonly starts?: { readonly server: readonly string[]; readonly client: readonly string[] };
-  /**
-   * Starts what strangers meet, with its files in `own`; returns what the server, which reads `folder`, is told
-   * of it.
-   */
-  readonly prepare?: (
-    network: LabNetwork,
-    own: string,
-    folder: string,
-  ) => Promise<readonly string[]>;
+  /** Starts or prepares what strangers meet, with its files in `own`; our server reads `folder`. */
+  readonly prepare?: (network: LabNetwork, own: string, folder: string) => Promise<Around>;
 }
 
+/** What {@linkcode Outside.prepare} leaves to do. */
+interface Around {
+  /** What the server is told of it. */
+  readonly told: readonly string[];
+  /** What is to be started when the server is there: it has the server's port. */
+  readonly front?: readonly string[];
+}
+
+const PLAIN: Outside = { port: 443, programs: [] };
+
 const OUTSIDES: Readonly<Record<string, Outside>> = {
-  tls: { port: 443, programs: [] },
+  tls: PLAIN,
+  fronted: {
+    ...PLAIN,
+    programs: ["nginx", "openssl"],
+    prepare: async (_, own, folder) => {
+      const { certificate, argv } = await frontingNginx(own, `${folder}/state/nginx.conf`);
+      await Deno.copyFile(certificate, `${folder}/web.crt`);
+      const { host, port } = WEB_BEHIND;
+      return {
+        told: [
+          ...["--front", `--cert=${folder}/web.crt`, `--name=${WEB_HOST}`],
+          ...[`--listen=${host}:${port}`, `--advertise=${SERVER_ADDRESS}:${PLAIN.port}`],
+        ],
+        front: argv,
+      };
+    },
+  },
   smtp: {
     port: 25,
     programs: ["postfix", "openssl"],
@@ -117,11 +138,12 @@ const OUTSIDES: Readonly<Record<string, Outside>> = {
       await Deno.copyFile(certificate, `${folder}/mail.crt`);
       await Deno.copyFile(key, `${folder}/mail.key`);
       const { host, port } = MAIL_BEHIND;
-      return [
-        `--decoy=${host}:${port}`,
-        `--cert=${folder}/mail.crt`,
-        `--key=${folder}/mail.key`,
-      ];
+      return {
+        told: [
+          ...[`--listen=${SERVER_ADDRESS}:25`, `--decoy=${host}:${port}`],
+          ...[`--cert=${folder}/mail.crt`, `--key=${folder}/mail.key`],
+        ],
+      };
     },
   },
   ssh: {
@@ -138,8 +160,8 @@ const DOOR_PORT = 1080;
 const DESTINATION_PORT = 9000;
 /** Places in the list of commands. */
 const SERVER = 1;
-const CLIENT = 2;
-const CARRY = 3;
+const CLIENT = 3;
+const CARRY = 4;
 /** Milliseconds in which the last packets of a connection that ended are recorded as well. */
 const FAREWELL = 500;
 
@@ -237,7 +259,7 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
   const clientLog = `${folder}/client.jsonl`;
   // Before anything starts: whatever is wrong with the model is one clear line.
   const { description } = await loadModel(model);
-  const carrier = options.carrier === "own" ? description.carrier : "tls";
+  const carrier = options.carrier === "own" ? description.carrier : options.carrier ?? "tls";
   const outside = OUTSIDES[carrier];
   if (outside === undefined) {
     throw new UsageError(
@@ -252,10 +274,10 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
   const env = { NO_COLOR: "1", HOME: "/nonexistent", TMPDIR: folder, ...denoCache() };
   const read = [root, folder, ...(/[./\\]/.test(model) ? [await Deno.realPath(model)] : [])];
   const rights = { read, write: [folder], env: ["NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE"] };
-  const shared = [`--model=${model}`, `--carrier=${carrier}`];
+  const shared = [`--model=${model}`, `--carrier=${carrier === "fronted" ? "tls" : carrier}`];
   // Over ssh the nodes talk to their programs on ports of this machine.
   const local = (door: string) => starts === undefined ? door : "127.0.0.1";
-  let around: readonly string[] = [];
+  let around: Around = { told: [`--listen=${SERVER_ADDRESS}:${serverPort}`] };
   let deadline = 0;
   let over = 0;
   const commands: PlayCommand[] = [{
@@ -277,15 +299,18 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
           ...(starts === undefined ? {} : { run: starts.server }),
         },
         "server",
-        `--listen=${SERVER_ADDRESS}:${serverPort}`,
         ...shared,
-        ...around,
+        ...around.told,
         `--state=${folder}/state`,
         `--wire-log=${folder}/server.jsonl`,
         "--allow-private",
       ),
     until: { said: /^mimic .*\n/ },
     ending: 8000,
+  }, {
+    end: "server",
+    argv: () => around.front ?? ["true"],
+    until: outside === OUTSIDES["fronted"] ? { listens: serverPort } : "started",
   }, {
     end: "client",
     argv: (before) =>
@@ -341,7 +366,7 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
   const { commands: ended, packets, linkKind, link, priority } = await play({
     path: raw,
     prepare: async (network) => {
-      around = await outside.prepare?.(network, own, folder) ?? [];
+      around = await outside.prepare?.(network, own, folder) ?? around;
     },
     ...(options.link === undefined ? {} : { link: options.link }),
     ...(options.kind === undefined ? {} : { kind: options.kind }),

@@ -1,4 +1,4 @@
-import { denoCache, type LabNetwork } from "../network.ts";
+import { denoCache, type LabNetwork, SERVER_ADDRESS } from "../network.ts";
 import { CONTENT_TYPE, contentOf, htmlOf, pagesOf, type WebUser } from "../workload/https.ts";
 import type { AppAnswer, AppPlan } from "../app_backend.ts";
 import { makeCertificate } from "./certificate.ts";
@@ -75,6 +75,33 @@ async function writeSite(root: string, users: readonly WebUser[]): Promise<void>
   }
 }
 
+/** Where a server behind nginx is met, inside the server's namespace. */
+export const WEB_BEHIND = { host: "127.0.0.1", port: 8443 } as const;
+
+/**
+ * Writes the configuration of an nginx on port 443 that hands a secret path on to our server, by the block in
+ * the file `block`, and has a page for everybody else. Returns the path of its certificate, and the command that
+ * starts it once the block is there.
+ */
+export async function frontingNginx(
+  folder: string,
+  block: string,
+): Promise<{ certificate: string; argv: readonly string[] }> {
+  const { key, certificate } = await makeCertificate(folder, WEB_HOST, "ecdsa");
+  await Deno.mkdir(`${folder}/www`);
+  await Deno.writeTextFile(`${folder}/www/index.html`, "<!doctype html><title>Welcome</title>\n");
+  const own = configuration(folder, [SERVER_ADDRESS], key, certificate);
+  await Deno.writeTextFile(
+    `${folder}/nginx.conf`,
+    own.replace("    location /app/ {", `    include ${block};\n    location /app/ {`),
+  );
+  return { certificate, argv: commandOf(folder) };
+}
+
+function commandOf(folder: string): string[] {
+  return ["nginx", "-e", "stderr", "-p", folder, "-c", `${folder}/nginx.conf`];
+}
+
 /** Starts nginx on port 443 with the users' site on its disk and an application behind it. */
 export async function startNginx(
   network: LabNetwork,
@@ -96,8 +123,6 @@ export async function startNginx(
     `${folder}/nginx.conf`,
     configuration(folder, network.serverAddresses, key, certificate),
   );
-  network.start("server", [
-    ...["nginx", "-e", "stderr", "-p", folder, "-c", `${folder}/nginx.conf`],
-  ]);
+  network.start("server", commandOf(folder));
   await network.listening(443);
 }
