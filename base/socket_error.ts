@@ -5,7 +5,7 @@ export class ListenError extends UserError {
   /** `address` as HOST:PORT; `option` is the option that names another. */
   constructor(readonly address: string, option: string, cause: unknown) {
     super(
-      `cannot listen on ${address}: ${socketReason(cause)}: choose another with ${option}`,
+      `cannot listen on ${address}: ${listenReason(cause)}: choose another with ${option}`,
       { cause },
     );
   }
@@ -23,6 +23,12 @@ const REASONS: Record<string, string> = {
   EPIPE: "closed",
   ETIMEDOUT: "no answer in time",
 };
+
+/** The runtime says EINVAL of an address that this machine does not have. */
+function listenReason(cause: unknown): string {
+  const { code } = (cause ?? {}) as { code?: unknown };
+  return code === "EINVAL" ? REASONS.EADDRNOTAVAIL! : socketReason(cause);
+}
 
 /** Plain words for the error of a socket (`node:net`, `node:tls`). */
 export function socketReason(error: unknown): string {

@@ -1,5 +1,5 @@
-import { Command, InvalidArgumentError, Option } from "./command_line.ts";
-import { createHash, randomBytes } from "node:crypto";
+import { Command, Option } from "./command_line.ts";
+import { randomBytes } from "node:crypto";
 import { UsageError, UserError } from "../base/mod.ts";
 import {
   type CoverModel,
@@ -19,6 +19,7 @@ import {
 import { MAX_SESSIONS, parseLine, startClient } from "../transports/mimic/mod.ts";
 import { note, print } from "./output.ts";
 import { untilSignal } from "./signals.ts";
+import { numberOf, seedOf } from "./tunnel_options.ts";
 
 interface Options {
   readonly line?: string;
@@ -105,22 +106,6 @@ export function command(): Command {
     .option("--unsafe-logging", "also say which destinations were not reached, by address")
     .option("--json", "print what is ready, and what was done, as JSON")
     .action(run);
-}
-
-function numberOf(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const number = Number(text);
-    if (/^\d+$/.test(text) && number >= least && number <= most) return number;
-    throw new InvalidArgumentError(`a whole number from ${least} to ${most}`);
-  };
-}
-
-function seedOf(text: string): Uint8Array {
-  if (!/^([0-9a-fA-F]{2}){1,64}$/.test(text)) {
-    throw new InvalidArgumentError("a seed is 1 to 64 bytes in hex");
-  }
-  const bytes = new Uint8Array(text.match(/../g)!.map((pair) => parseInt(pair, 16)));
-  return bytes.length === 32 ? bytes : new Uint8Array(createHash("sha256").update(bytes).digest());
 }
 
 async function lineOf(words: string[], { line, lineFile }: Options): Promise<string> {

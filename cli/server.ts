@@ -4,9 +4,10 @@ import { loadModel } from "../models/mod.ts";
 import { protocolOf } from "../protocols/mod.ts";
 import { CARRIERS } from "../transports/carriers/mod.ts";
 import { parseAddress } from "../transports/doors/mod.ts";
-import { alpnOf, parseDecoy, startServer } from "../transports/mimic/mod.ts";
+import { alpnOf, MAX_SESSIONS, parseDecoy, startServer } from "../transports/mimic/mod.ts";
 import { note, print } from "./output.ts";
 import { untilSignal } from "./signals.ts";
+import { numberOf, seedOf } from "./tunnel_options.ts";
 
 interface Options {
   readonly listen: string;
@@ -19,6 +20,9 @@ interface Options {
   readonly name?: string;
   readonly alpn?: string;
   readonly master?: "client" | "server";
+  readonly schedule?: "strict" | "demand" | "adaptive";
+  readonly sessions?: number;
+  readonly seed?: Uint8Array;
   readonly decoy?: string;
   readonly front?: boolean;
   readonly allowPrivate?: boolean;
@@ -65,6 +69,22 @@ export function command(): Command {
         "which end draws the cover: `server` tells clients so in the line, `client` refuses to (default: as each client wishes)",
       ).choices(["client", "server"]),
     )
+    .addOption(
+      new Option(
+        "--schedule <mode>",
+        "tells clients in the line who decides when episodes start, and of what kind (default: as each client wishes)",
+      ).choices(["strict", "demand", "adaptive"]),
+    )
+    .option(
+      "--sessions <n>",
+      `tells clients in the line how many model sessions to play at once, 1 to ${MAX_SESSIONS} (default: as each client wishes)`,
+      numberOf(1, MAX_SESSIONS),
+    )
+    .option(
+      "--seed <hex>",
+      "for measurements: where the server is master, all tunnels play the cover of this seed (default: secret and random for each tunnel)",
+      seedOf,
+    )
     .option(
       "--decoy <host:port>",
       "the genuine server that strangers meet, of the carrier's own protocol: for tls a web server's TLS port; or http://host:port, a plain one (default: a web page of this installation)",
@@ -100,7 +120,12 @@ async function run(options: Options): Promise<void> {
     ...(options.carrier === undefined ? {} : { carrier: options.carrier }),
     state: options.state,
     allowPrivate: options.allowPrivate ?? false,
-    ...(options.master === undefined ? {} : { play: { master: options.master } }),
+    play: {
+      ...(options.master === undefined ? {} : { master: options.master }),
+      ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
+      ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
+    },
+    ...(options.seed === undefined ? {} : { leadSeed: options.seed }),
     ...(alpn === undefined || alpn.length === 0 ? {} : { alpn }),
     ...(options.advertise === undefined
       ? {}

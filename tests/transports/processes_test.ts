@@ -128,8 +128,10 @@ Deno.test("processes: what is wrong is one clear line and exit code 1, or 2 for 
   await Deno.writeTextFile(ssh, FAST_MODEL_FILE.replace('"tls"', '"ssh"'));
   const server = new CommandProcess("server", [
     ...["--listen", "127.0.0.1:0", "--model", model, "--state", `${folder}/state`],
+    ...["--schedule", "demand", "--sessions", "3", "--seed", "00ff"],
   ]);
   const line = await server.line();
+  assert.match(line, / schedule=demand sessions=3$/);
   const address = /^mimic (\S+)/.exec(line)![1]!;
   const wrong = (part: RegExp, other: string) => line.replace(part, other);
   const other = await Promise.all([new CommandProcess("keygen", []).line()]);
@@ -137,6 +139,14 @@ Deno.test("processes: what is wrong is one clear line and exit code 1, or 2 for 
   const door = ["--model", model, "--socks", "127.0.0.1:0"];
   const cases: [string, string[], number, RegExp][] = [
     ["server", ["--listen", address, ...state], 1, /cannot listen on .*in use.*--listen/],
+    [
+      "server",
+      ["--listen", "192.0.2.1:8443", ...state],
+      1,
+      /does not have that address: .*--listen/,
+    ],
+    ["server", ["--state", "/proc/state"], 1, /\/proc\/state: .*belongs to the system/],
+    ["server", [...state, "--sessions", "17"], 2, /from 1 to 16/],
     ["client", [line, "--model", model, "--socks", address], 1, /in use: .*--socks/],
     [
       "client",

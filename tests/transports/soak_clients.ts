@@ -4,14 +4,26 @@
  *
  * @module
  */
-import { printJson } from "../../cli/output.ts";
+import { note, print, printJson } from "../../cli/output.ts";
 import { readLines } from "../../transports/mimic/mod.ts";
 import { CROWD_MODEL_FILE, crowdServer, stateWithUsers, transfers } from "./crowd.ts";
 import { CommandProcess } from "./processes.ts";
 import { noise } from "./world.ts";
 
 const CLIENTS = 10;
+
+if (Deno.args.includes("--help") || Deno.args.includes("-h")) {
+  print(`Usage: deno task soak:clients [SECONDS]
+
+Ten clients of three users, each a process, through one server on loopback for
+SECONDS (default: 60). Every byte is compared. Prints one JSON object.`);
+  Deno.exit(0);
+}
 const seconds = Number(Deno.args[0] ?? 60);
+if (!(seconds > 0 && seconds < 86_400)) {
+  note(`error: ${JSON.stringify(Deno.args[0])} is no number of seconds: see --help`);
+  Deno.exit(2);
+}
 
 async function soak(folder: string, cleanup: AsyncDisposableStack): Promise<void> {
   const run = (command: string, ...args: string[]) => {

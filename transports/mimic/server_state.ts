@@ -124,7 +124,12 @@ export async function openServerState(
       },
     };
   } catch (cause) {
-    if (cause instanceof UserError || cause instanceof Deno.errors.NotCapable) throw cause;
+    if (cause instanceof UserError) throw cause;
+    if (cause instanceof Deno.errors.NotCapable) {
+      // No permission that a command has is enough for those, whatever it says of folders.
+      if (!cause.message.includes("Requires all access")) throw cause;
+      throw new StateError(folder, new Error("it belongs to the system: choose another folder"));
+    }
     throw new StateError(folder, cause);
   }
 }
