@@ -111,6 +111,17 @@ Deno.test({
     assert.match(await heard(`127.0.0.1:${plain.addr.port}`), /does not answer as a TLS server/);
     assert.equal(await heard(`http://127.0.0.1:${plain.addr.port}/`), "");
     await plain.shutdown();
+    const dead = plain.addr.port;
+    assert.match(
+      await heard(`127.0.0.1:${dead}`),
+      new RegExp(`^the decoy at 127\\.0\\.0\\.1:${dead} cannot be reached \\(refused\\)`),
+    );
+    assert.match(await heard(`http://127.0.0.1:${dead}`), /^the decoy at http:.* \(refused\)/);
+    const mute = net.createServer((socket) => socket.end("220 mail\r\n"));
+    await new Promise<void>((resolve) => mute.listen(0, "127.0.0.1", resolve));
+    const { port } = mute.address() as net.AddressInfo;
+    assert.match(await heard(`http://127.0.0.1:${port}`), /does not answer as a web server/);
+    mute.close();
   },
 });
 
@@ -208,4 +219,21 @@ Deno.test({
     client.destroy();
     await server.close();
   },
+});
+
+Deno.test("front door: application protocols where they mean nothing are refused", async () => {
+  const state = await Deno.makeTempDir();
+  const start = (carrier: string, alpn: string[]) =>
+    startServer({
+      listen: { host: "127.0.0.1", port: 0 },
+      models: [FAST_MODEL],
+      carrier,
+      state,
+      alpn,
+    });
+  for (const carrier of ["smtp", "ssh"]) {
+    await assert.rejects(start(carrier, ["h2"]), /--alpn.* mean nothing to the carrier/);
+    assert.deepEqual([...Deno.readDirSync(state)], []);
+  }
+  await Deno.remove(state, { recursive: true });
 });

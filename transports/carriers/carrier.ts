@@ -125,6 +125,8 @@ export interface CarrierServer {
 export interface Carrier {
   /** Its name in lines, options and model files. */
   readonly name: string;
+  /** `false` if application protocols (ALPN) mean nothing to it; they do if absent. */
+  readonly alpn?: false;
   /** A client's end. */
   client(options: CarrierClientOptions): Promise<CarrierClient>;
   /**

@@ -45,6 +45,8 @@ export class NoMailServer extends UserError {
 /** The carrier `smtp`, for the registry. */
 export const smtpCarrier: Carrier = startTlsCarrier({
   name: "smtp",
+  // Mail programs offer none.
+  alpn: false,
   clientName: CLIENT_NAME,
   ask: askForTls,
   watch: () => new StartTlsWatch(),

@@ -18,4 +18,9 @@ export { SSH_ADJUSTMENT, SSH_GRID } from "./ssh_connection.ts";
 export { ProgramError } from "./ssh_program.ts";
 
 /** The carrier `ssh`, for the registry. The secret is the user's key; playback proves it once more inside. */
-export const sshCarrier: Carrier = { name: "ssh", client: sshClient, listen: listenSsh };
+export const sshCarrier: Carrier = {
+  name: "ssh",
+  alpn: false,
+  client: sshClient,
+  listen: listenSsh,
+};

@@ -43,6 +43,8 @@ export interface StartTlsObserver {
 export interface StartTlsDialogue {
   /** The carrier's name. */
   readonly name: string;
+  /** `false` if its clients offer no application protocols; they do if absent. */
+  readonly alpn?: false;
   /** What our clients call themselves. */
   readonly clientName: string;
   /**
@@ -268,6 +270,7 @@ async function listen(
 export function startTlsCarrier(dialogue: StartTlsDialogue): Carrier {
   return {
     name: dialogue.name,
+    ...(dialogue.alpn === undefined ? {} : { alpn: dialogue.alpn }),
     client: (options) => {
       const { hostname: host, port } = options;
       const connect = options.open ?? (() => connectPlain({ host, port }));

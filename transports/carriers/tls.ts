@@ -442,9 +442,10 @@ export const tlsCarrier: Carrier = {
     const server = await listenTls(options, onConnection);
     if (genuine !== undefined) {
       const seen = await genuineDigest(genuine, name);
-      if (seen === undefined) {
+      if (typeof seen === "string") {
         onWarning?.(
-          "the decoy does not answer as a TLS server, which strangers notice; for a plain web server give http://HOST:PORT",
+          `the decoy at ${formatAddress(genuine)} ${seen}, which strangers notice; ` +
+            "a plain web server is given as http://HOST:PORT",
         );
       } else if (Buffer.compare(seen, identity.digest) !== 0) {
         onWarning?.(

@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import type net from "node:net";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
+import { socketReason } from "../../base/mod.ts";
 import { certificateDigest } from "./certificate.ts";
 import type { Genuine } from "./genuine.ts";
 
@@ -13,11 +14,11 @@ export interface GenuineTlsOptions {
   readonly alpn?: readonly string[];
 }
 
-/** SHA-256 of the certificate that a TLS server shows; `undefined` if it shows none within three seconds. */
+/** SHA-256 of the certificate that a TLS server shows; in words what is wrong if it shows none within three seconds. */
 export function genuineDigest(
   { host, port }: { readonly host: string; readonly port: number },
   serverName?: string,
-): Promise<Uint8Array | undefined> {
+): Promise<Uint8Array | string> {
   return new Promise((resolve) => {
     const socket = tls.connect({
       host,
@@ -25,15 +26,26 @@ export function genuineDigest(
       rejectUnauthorized: false,
       ...(serverName === undefined ? {} : { servername: serverName }),
     });
-    const done = (digest?: Uint8Array) => {
+    let connected = false;
+    const done = (seen: Uint8Array | string) => {
       clearTimeout(deadline);
       socket.destroy();
-      resolve(digest);
+      resolve(seen);
     };
-    const deadline = setTimeout(done, 3000);
+    const failed = (error?: unknown) =>
+      done(
+        connected || error === undefined
+          ? "does not answer as a TLS server"
+          : `cannot be reached (${socketReason(error)})`,
+      );
+    const deadline = setTimeout(
+      () => failed(connected ? undefined : { code: "ETIMEDOUT" }),
+      3000,
+    );
+    socket.once("connect", () => connected = true);
     socket.once("secureConnect", () => done(certificateDigest(socket.getPeerCertificate().raw)));
-    socket.once("error", () => done());
-    socket.once("close", () => done());
+    socket.once("error", failed);
+    socket.once("close", () => failed());
   });
 }
 

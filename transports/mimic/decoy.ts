@@ -1,4 +1,5 @@
 import net from "node:net";
+import { bracketed, socketReason } from "../../base/mod.ts";
 import type { CarrierConnection } from "../carriers/mod.ts";
 import { type Address, parseAddress } from "../doors/mod.ts";
 import type { DecoyPages } from "./decoy_page.ts";
@@ -63,6 +64,43 @@ export function parseDecoy(text: string, option: string): DecoyAddress {
   const plain = text.startsWith("http://");
   const address = parseAddress(plain ? text.slice(7).replace(/\/$/, "") : text, option);
   return plain ? { ...address, plain } : address;
+}
+
+/**
+ * What is wrong with a plain web server that is to be a decoy, in words; `undefined` if it answers within three
+ * seconds.
+ */
+export function faultOfPlainDecoy({ host, port }: Address): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let connected = false;
+    const socket = net.connect({ host, port });
+    const done = (fault?: string) => {
+      clearTimeout(deadline);
+      socket.destroy();
+      resolve(fault);
+    };
+    const failed = (error?: unknown) =>
+      done(
+        connected || error === undefined
+          ? "does not answer as a web server"
+          : `cannot be reached (${socketReason(error)})`,
+      );
+    const deadline = setTimeout(
+      () => failed(connected ? undefined : { code: "ETIMEDOUT" }),
+      3000,
+    );
+    let begun = "";
+    socket.once("connect", () => {
+      connected = true;
+      socket.write(`HEAD / HTTP/1.1\r\nHost: ${bracketed(host)}\r\nConnection: close\r\n\r\n`);
+    });
+    socket.on("data", (bytes: Uint8Array) => {
+      begun += String.fromCharCode(...bytes.subarray(0, 5));
+      if (begun.length >= 5) begun.startsWith("HTTP/") ? done() : failed();
+    });
+    socket.once("error", failed);
+    socket.once("close", () => failed());
+  });
 }
 
 /** A decoy that the operator runs: strangers' bytes go to `address`. */

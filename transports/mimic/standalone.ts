@@ -3,6 +3,7 @@ import { type CoverModel, type End, hidesNothing, type PlanSource } from "../../
 import { protocolOf } from "../../protocols/mod.ts";
 import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
 import {
+  type Carrier,
   type CarrierClientOptions,
   carrierOf,
   type CarrierServer,
@@ -21,7 +22,7 @@ import {
   type OpenStream,
   TurnBudget,
 } from "../doors/mod.ts";
-import { type DecoyAddress, foreignDecoy, startBuiltInDecoy } from "./decoy.ts";
+import { type DecoyAddress, faultOfPlainDecoy, foreignDecoy, startBuiltInDecoy } from "./decoy.ts";
 import { formatLine, parseLine, type ServerLine } from "./line.ts";
 import { CertificateWatch } from "./renewal.ts";
 import { openServerState } from "./server_state.ts";
@@ -147,19 +148,38 @@ export interface StandaloneServer {
 }
 
 /**
+ * The application protocols for a carrier: none where they mean nothing to it.
+ *
+ * @throws {UsageError} if somebody asks for some there.
+ */
+function alpnFor(
+  { alpn: use, name }: Carrier,
+  { alpn, front, models: [{ description }] }: StandaloneServerOptions,
+): readonly string[] | undefined {
+  if (use !== false || alpn === undefined) return alpn;
+  // The model's own, which was learned for another carrier, is nobody's wish.
+  if (alpn.join() === alpnOf(description.protocol, front !== undefined)?.join()) return undefined;
+  throw new UsageError(
+    `application protocols (--alpn, in a torrc alpn=) mean nothing to the carrier ${name}: leave them out`,
+  );
+}
+
+/**
  * Starts a server with its state, its decoy and its carrier.
  *
  * @throws {UserError} with one line that says what is wrong: the port, the state, the certificate.
  */
 export async function startServer(options: StandaloneServerOptions): Promise<StandaloneServer> {
-  const { alpn, certificate, decoy: foreign, front, models, name, onNote } = options;
+  const { certificate, decoy: foreign, front, models, name, onNote } = options;
   const ways: StandaloneServerOptions["ways"] & object = options.ways ??
     { listen: "--listen", advertise: "--advertise" };
-  const { name: carrierName, listen } = carrierOf(options.carrier ?? models[0].description.carrier);
+  const carrierKind = carrierOf(options.carrier ?? models[0].description.carrier);
+  const { name: carrierName, listen } = carrierKind;
   for (const model of models) checkCarrier(model, carrierName, options.carrier !== undefined);
   if (front !== undefined && carrierName !== "tls") {
     throw new UsageError(`an nginx in front is for the carrier tls, and this is ${carrierName}`);
   }
+  const alpn = alpnFor(carrierKind, options);
   const state = await openServerState(options.state, {
     ...(front !== undefined
       ? { identity: await readFrontIdentity(front), front: true }
@@ -222,6 +242,12 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
   };
   const text = formatLine(line);
   const onWarning = options.onWarning ?? (() => {});
+  if (foreign?.plain) {
+    const fault = await faultOfPlainDecoy(foreign);
+    if (fault !== undefined) {
+      onWarning(`the decoy at http://${formatAddress(foreign)} ${fault}, which strangers notice`);
+    }
+  }
   for (const model of models) warnOfNoCover(model, onWarning);
   const before = await lineBefore(options.state);
   if (before !== undefined && before.cert !== line.cert) {
