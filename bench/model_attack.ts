@@ -117,12 +117,79 @@ function columnsOf(samples: LabelledSamples): Map<string, number[]> {
   return columns;
 }
 
-function quantiles(column: readonly number[]): string {
+function quantiles(column: readonly number[], digits = 2): string {
   const sorted = column.toSorted((a, b) => a - b);
   return QUANTILES.map((share) => {
     const value = sorted[Math.floor(share * (sorted.length - 1))]!;
-    return Number(value.toFixed(Math.abs(value) < 100 ? 2 : 0));
+    return Number(value.toFixed(Math.abs(value) < 100 ? digits : 0));
   }).join(" ");
+}
+
+/**
+ * How near connections come to those that were learned: of cover, and of real ones that were not learned. Distances
+ * are means over the columns of the attackers, each as ranks among the real values from 0 to 1.
+ */
+function memorised(
+  real: LabelledSamples,
+  learned: LabelledSamples,
+  cover: LabelledSamples,
+): string {
+  const names = messageColumnNames();
+  const sorted = [...columnsOf(real)].filter(([name]) => names.includes(name)).map(([name, own]) =>
+    [name, Float64Array.from(own).sort()] as const
+  );
+  const ranked = (samples: LabelledSamples) => {
+    const columns = columnsOf(samples);
+    return sorted.map(([name, values]) => columns.get(name)!.map((x) => middleRank(values, x)));
+  };
+  const known = ranked(learned);
+  const nearest = (columns: number[][], count: number) =>
+    Array.from({ length: count }, (_, i) => {
+      let best = Infinity;
+      for (let k = 0; k < learned.count; k++) {
+        let sum = 0;
+        for (let c = 0; c < columns.length; c++) sum += Math.abs(columns[c]![i]! - known[c]![k]!);
+        best = Math.min(best, sum / columns.length);
+      }
+      return best;
+    });
+  const ofReal = nearest(ranked(real), real.count);
+  const ofCover = nearest(ranked(cover), cover.count);
+  const low = ofReal.toSorted((a, b) => a - b)[Math.floor(0.05 * ofReal.length)]!;
+  const sizes = ({ offsets, sizes }: LabelledSamples, i: number) =>
+    sizes.subarray(offsets[i]!, offsets[i + 1]!).join();
+  const texts = new Set(Array.from({ length: learned.count }, (_, i) => sizes(learned, i)));
+  const repeated = (samples: LabelledSamples) => {
+    let count = 0;
+    for (let i = 0; i < samples.count; i++) if (texts.has(sizes(samples, i))) count++;
+    return `${(100 * count / samples.count).toFixed(1)} %`;
+  };
+  return [
+    `distance to the nearest learned connection: real ${quantiles(ofReal, 4)}; cover ${
+      quantiles(ofCover, 4)
+    }`,
+    `nearer than 95 % of real ones are: ${
+      (100 * ofCover.filter((x) => x < low).length / ofCover.length).toFixed(1)
+    } % of cover`,
+    `with the sizes of a learned one, message by message: real ${repeated(real)}, cover ${
+      repeated(cover)
+    }`,
+  ].join("\n");
+}
+
+/** Where `x` stands in a sorted list, as a share; the middle of its equals. */
+function middleRank(sorted: Float64Array, x: number): number {
+  const below = (test: (value: number) => boolean) => {
+    let low = 0;
+    let high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (test(sorted[middle]!)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+  return (below((value) => value < x) + below((value) => value <= x)) / (2 * sorted.length);
 }
 
 const started = performance.now();
@@ -179,4 +246,5 @@ const [ofReal, ofLearned, ofCover] = [real, learned, cover].map(columnsOf) as [
     ]),
 );
 say(worst.toString());
+say(memorised(real, learned, cover));
 say(`${((performance.now() - started) / 1000).toFixed(1)} s`);

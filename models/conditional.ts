@@ -61,6 +61,10 @@ export interface ConditionalContent {
   readonly layers: Layers;
   /** What the chain rests on. */
   readonly observations: { readonly connections: number; readonly exchanges: number };
+  /**
+   * How often the chain goes on from one of the nearest exchanges; else from the very exchange. Always if absent.
+   */
+  readonly hops?: number | undefined;
   /** How sizes and times between the observed ones are drawn. */
   readonly interpolation: "between neighbours";
   /** Sizes of a side differ by multiples of this: the block of a cipher, 1 for TLS 1.3. */
@@ -89,6 +93,7 @@ export const conditionalSchema: v.GenericSchema<unknown, ConditionalContent> = v
   v.strictObject({
     layers: layersSchema,
     observations: v.strictObject({ connections: countSchema, exchanges: countSchema }),
+    hops: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1))),
     interpolation: v.literal("between neighbours"),
     sizeStep: v.strictObject({ client: stepSchema, server: stepSchema }),
     largestRecord: v.strictObject({ client: sizeSchema, server: sizeSchema }),
@@ -172,7 +177,7 @@ function carriedLead(lead: number, observed: number, drawn: number): number {
 
 /**
  * A chain over whole exchanges. The state is an observed exchange; the next is the successor of one of
- * the exchanges nearest to it, chosen evenly: those at about the same position in their connections,
+ * the exchanges nearest to it, chosen evenly, or its own where the chain does not hop: those at about the same position in their connections,
  * alike in sizes and times, in what came before and in how much was still to come. Where the chosen one
  * was its connection's last, the connection ends, as that one did. The learner has written each
  * exchange's neighbours into the model file, so that drawing needs no distances and no transcendental
@@ -248,12 +253,13 @@ export class ConditionalModel implements CoverModel {
   connection(random: Random): ConnectionPlan {
     const exchanges: ModelRequest[] = [];
     const sent = { client: 0, server: 0 };
+    const { hops = 1 } = this.#content;
     let row = this.#first[random.integer(this.#first.length)]!;
     let candidates: readonly number[] = this.#first;
     for (;;) {
       exchanges.push(this.#exchange(row, candidates, exchanges.at(-1), sent, random));
       const near = this.#rows[row]![2];
-      const chosen = near[random.integer(near.length)]!;
+      const chosen = random.float() < hops ? near[random.integer(near.length)]! : row;
       if (this.#last[chosen]! || exchanges.length === this.#most) {
         const { by, how, time } = this.#owner[chosen]!;
         const times = near.filter((other) => this.#last[other]).map((other) =>

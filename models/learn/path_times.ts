@@ -32,6 +32,8 @@ interface Answered {
 /** Payload bytes of what is sent at once from which its answer tells of the link's rate, and milliseconds it takes. */
 const LEAST_SENT = 4000;
 const AT_ONCE = 2;
+/** Such answers from which the rate is believed. */
+const LEAST_ANSWERS = 5;
 /** Share of such answers that are quicker than what the link alone takes to be. */
 const QUICK_ANSWERS = 0.1;
 /** Full segments that every sender may have under way. */
@@ -127,12 +129,14 @@ export class PathTimes {
   #paceOf(connection: Connection, far: Side, trip: number): number {
     const path = this.#paths.get(keyOf(connection));
     if (path === undefined) return 0;
-    const seen = path.paces.filter((all) => all.length >= LEAST_PAIRS).map(median);
-    // Segments that leave the recorder's side have yet to meet the link: their answers tell, the quickest of them.
+    // What comes from beyond the slow link shows its pace.
+    if (path.paces[far].length >= LEAST_PAIRS) return median(path.paces[far]);
+    // What leaves the recorder's side has yet to meet the link: its answers tell, the quickest of them.
     const told = path.answers[peerOf(far)].map(({ bytes, time }) => (time - trip) / bytes)
       .sort((a, b) => a - b);
-    if (told.length >= LEAST_PAIRS) seen.push(told[Math.floor(QUICK_ANSWERS * told.length)]!);
-    return Math.max(0, ...seen);
+    return told.length < LEAST_ANSWERS
+      ? 0
+      : Math.max(0, told[Math.floor(QUICK_ANSWERS * told.length)]!);
   }
 
   /**
