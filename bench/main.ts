@@ -17,6 +17,7 @@ const BENCHMARKS: ReadonlyMap<string, () => Promise<{ readonly benchmark: Benchm
   ["bulk", () => import("./bulk.ts")],
   ["goodput", () => import("./goodput.ts")],
   ["leak", () => import("./leak.ts")],
+  ["leak-busy", () => import("./leak_busy.ts")],
   ["capacity", () => import("./capacity.ts")],
   ["lateness", () => import("./lateness.ts")],
   ["shaped", () => import("./shaped.ts")],

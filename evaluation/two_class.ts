@@ -19,6 +19,8 @@ export interface TwoClassOptions {
   readonly parameters?: Readonly<Record<string, number>>;
   /** Folds; 5 unless told, fewer where there are fewer captures. */
   readonly folds?: number;
+  /** Whether real captures are compared with each other, too; true if absent. */
+  readonly floor?: boolean;
 }
 
 /** An area under the curve with what it rests on. */
@@ -39,7 +41,7 @@ export interface TwoClassFigure {
 export interface CoverAgainstReal extends TwoClassFigure {
   /**
    * The floor: real captures against other real captures, the same attack and folds. Above one half it
-   * measures how much captures differ anyway. Undefined with fewer than three real captures.
+   * measures how much captures differ anyway. Undefined with fewer than three real captures, or if not wanted.
    */
   readonly floor: TwoClassFigure | undefined;
 }
@@ -58,7 +60,7 @@ export async function coverAgainstReal(options: TwoClassOptions): Promise<CoverA
     options,
   );
   const captures = [...new Set(options.real.groups)].sort((a, b) => a - b);
-  if (captures.length < 3) return { ...figure, floor: undefined };
+  if (captures.length < 3 || options.floor === false) return { ...figure, floor: undefined };
   const draws = new Draws(options.seed);
   const floors: TwoClassFigure[] = [];
   for (let halving = 0; halving < HALVINGS; halving++) {

@@ -77,7 +77,10 @@ export interface OpenerOptions extends EngineOptions {
   readonly sessions?: number;
   /** Who decides when episodes start and of what kind; `strict` if absent. */
   readonly schedule?: Scheduling;
-  /** Unless `strict`: the longest pause, in milliseconds, while a stream is open or data waits; 1000 if absent. */
+  /**
+   * Unless `strict`: the longest pause, in milliseconds, while a stream is open or data waits, on average: each is drawn
+   * between half of it and one and a half; 1000 if absent.
+   */
   readonly maximumGap?: number;
   /**
    * The least payload of a connection's first record: what the proof of later connections needs, and
@@ -273,7 +276,7 @@ export class Opener extends Engine {
         wanted: () => this.#schedule !== "strict" && this.#wanted,
         waiting: () => this.#schedule !== "strict" && this.#waiting,
         mostOpen: this.#options.model.mostOpen ?? Infinity,
-        maximumGap: this.#options.maximumGap ?? 1000,
+        longest: (session, serial) => this.#longest(session, serial),
         kind: () => this.#kind(),
         open: (request) => this.#wantOpen(request),
       });
@@ -354,6 +357,12 @@ export class Opener extends Engine {
       for (const slot of this.#slots) slot.poke();
     });
     this.#pokeTimer = { time, timer };
+  }
+
+  /** Not always the same: no person's pauses are equal to the millisecond. */
+  #longest(session: number, serial: number): number {
+    const random = new SeededRandom(substream(this.#setupSeed, "longest", session, serial));
+    return (this.#options.maximumGap ?? 1000) * (0.5 + random.float());
   }
 
   // What kind.

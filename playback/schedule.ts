@@ -33,8 +33,11 @@ export interface ScheduleOptions {
   readonly waiting: () => boolean;
   /** Connections of the slot that are open at once, at most: further ones wait until one has closed. */
   readonly mostOpen: number;
-  /** The longest pause before an episode while users want something, in milliseconds. */
-  readonly maximumGap: number;
+  /**
+   * The longest pause before a connection that begins an episode while users want something, in milliseconds: the
+   * same whenever it is asked for.
+   */
+  readonly longest: (session: number, serial: number) => number;
   /** The kind of an episode that begins. */
   readonly kind: () => number;
   /** Opens a connection, now or, behind a limit, later. */
@@ -113,12 +116,14 @@ export class Schedule {
 
   /** Cuts a pause short: to now, or to the longest one while users are active. */
   hurry(now: boolean): void {
-    const { clock, maximumGap, waiting } = this.#options;
+    const { clock, longest, waiting } = this.#options;
     const pause = this.#pause;
     if (!pause?.opening.begins) return;
     // A model without episodes pauses while connections are open: they may have room enough.
     if (this.#live > 0 && (now || !waiting())) return;
-    const due = now ? clock.now() : Math.max(clock.now(), pause.began + maximumGap);
+    const due = now
+      ? clock.now()
+      : Math.max(clock.now(), pause.began + longest(this.#session, this.#serial));
     if (due >= pause.due) return;
     clock.cancel(pause.timer);
     this.#setPause(pause.opening, pause.began, due);

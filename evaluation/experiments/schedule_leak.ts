@@ -49,9 +49,10 @@ export interface ScheduleLeakResult {
 /** Connections of a sequence that an attacker sees at a time. */
 export const SEQUENCE = 8;
 
-/** What the watched users do: nothing, read pages, or want all that is carried, both ways. */
-const USERS = ["idle", "busy", "greedy"] as const;
-type User = typeof USERS[number];
+/** What watched users do: nothing, read pages, or want all that is carried, both ways. */
+export const USERS = ["idle", "busy", "greedy"] as const;
+/** One of {@linkcode USERS}. */
+export type User = typeof USERS[number];
 
 /** Connections of a kind, of each sort of user, below which nothing is said of it. */
 const FEWEST = 60;
@@ -59,14 +60,18 @@ const FEWEST = 60;
 const WARM_UP = 60_000;
 const TREES = 100;
 
-/** What an observer sees of one cover connection. */
-interface Seen {
+/** What an observer sees of one cover connection, and its kind. */
+export interface Seen {
+  /** When it was opened, in milliseconds. */
   readonly opened: number;
+  /** Its kind; 0 is the model's own mixture. */
   readonly kind: number;
-  /** Signed sizes of records and their times since opening. */
+  /** Signed sizes of records, those of the client above 0, in the order of {@linkcode Seen.times}. */
   readonly sizes: number[];
+  /** When each record was sent, in milliseconds since opening. */
   readonly times: number[];
-  closed: boolean;
+  /** When the client's end closed or heard of it; undefined before. */
+  closed: number | undefined;
 }
 
 /** A user who reads pages: a request of some hundred bytes, an answer of some hundred kilobytes, a pause. */
@@ -121,7 +126,8 @@ function beGreedy(tunnel: SimulatedTunnel, most: number): void {
   tunnel.run(most);
 }
 
-function watch(
+/** What an observer sees of a user for some minutes, in virtual time: connections that were opened and closed in them. */
+export function watch(
   model: CoverModel,
   schedule: Scheduling,
   user: User,
@@ -132,11 +138,11 @@ function watch(
   const sign: Record<End, 1 | -1> = { client: 1, server: -1 };
   const onWire = (end: End) => ({ connection, kind = 0, size, time, what }: WireEvent) => {
     if (what === "open" && end === "client") {
-      seen.set(connection, { opened: time, kind, sizes: [], times: [], closed: false });
+      seen.set(connection, { opened: time, kind, sizes: [], times: [], closed: undefined });
     }
     const own = seen.get(connection);
     if (own === undefined) return;
-    if (what === "close" && end === "client") own.closed = true;
+    if (what === "close" && end === "client") own.closed = time;
     if (what !== "record") return;
     own.sizes.push(sign[end] * size);
     own.times.push(time - own.opened);
@@ -156,7 +162,7 @@ function watch(
   else if (user === "greedy") beGreedy(tunnel, span);
   else tunnel.run(span);
   tunnel.stop();
-  return [...seen.values()].filter(({ closed, opened }) => closed && opened >= from);
+  return [...seen.values()].filter(({ closed, opened }) => closed !== undefined && opened >= from);
 }
 
 /** A user's time under observation. */
@@ -245,13 +251,14 @@ export async function scheduleLeak(job: ScheduleLeakJob): Promise<ScheduleLeakRe
       runs.push({ user: sort, connections: watch(model, job.schedule, sort, key, job.minutes) });
     }
   }
-  const judge = async (one: User, other: User, sequences: Sequences) =>
+  const judge = async (one: User, other: User, sequences: Sequences, floor = false) =>
     await coverAgainstReal({
       program,
       real: samplesOf(runs, one, sequences),
       cover: samplesOf(runs, other, sequences),
       seed: 1,
       parameters: { trees: TREES },
+      floor,
     });
   const kinds: KindLeak[] = [];
   for (const kind of new Set(runs.flatMap(kindsOf))) {
@@ -269,8 +276,8 @@ export async function scheduleLeak(job: ScheduleLeakJob): Promise<ScheduleLeakRe
     }
   }
   return {
-    inside: await judge("idle", "busy", ({ connections }) => connections),
-    across: await judge("idle", "busy", inARow),
+    inside: await judge("idle", "busy", ({ connections }) => connections, true),
+    across: await judge("idle", "busy", inARow, true),
     amount: await judge("busy", "greedy", inARow),
     kinds: kinds.sort((a, b) => a.kind - b.kind),
     gaps: [medianGap(runs, "idle"), medianGap(runs, "busy")],
