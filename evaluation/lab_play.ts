@@ -96,8 +96,17 @@ interface Outside {
   readonly programs: readonly string[];
   /** Programs that the nodes start. */
   readonly starts?: { readonly server: readonly string[]; readonly client: readonly string[] };
-  /** Starts or prepares what strangers meet, with its files in `own`; our server reads `folder`. */
-  readonly prepare?: (network: LabNetwork, own: string, folder: string) => Promise<Around>;
+  /** Starts or prepares what strangers meet. */
+  readonly prepare?: (network: LabNetwork, folders: Folders) => Promise<Around>;
+}
+
+interface Folders {
+  /** For the files of what strangers meet. */
+  readonly own: string;
+  /** Our server reads and writes it. */
+  readonly folder: string;
+  /** Our server's state. */
+  readonly state: string;
 }
 
 /** What {@linkcode Outside.prepare} leaves to do. */
@@ -115,8 +124,8 @@ const OUTSIDES: Readonly<Record<string, Outside>> = {
   fronted: {
     ...PLAIN,
     programs: ["nginx", "openssl"],
-    prepare: async (_, own, folder) => {
-      const { certificate, argv } = await frontingNginx(own, `${folder}/state/nginx.conf`);
+    prepare: async (_, { own, folder, state }) => {
+      const { certificate, argv } = await frontingNginx(own, `${state}/nginx.conf`);
       await Deno.copyFile(certificate, `${folder}/web.crt`);
       const { host, port } = WEB_BEHIND;
       return {
@@ -131,7 +140,7 @@ const OUTSIDES: Readonly<Record<string, Outside>> = {
   smtp: {
     port: 25,
     programs: ["postfix", "openssl"],
-    prepare: async (network, own, folder) => {
+    prepare: async (network, { own, folder }) => {
       // Postfix gives up root, and must still reach its files.
       await Deno.chmod(own, 0o711);
       const { certificate, key } = await startPostfix(network, own, true);
@@ -270,10 +279,14 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
   }
   await demand([], outside.programs);
   const { port: serverPort, starts } = outside;
+  const own = await Deno.makeTempDir({ prefix: temporaryPrefix() });
+  // sshd tells its clients the path of their key: of one length with that in the samples, or it would show.
+  const state = own.slice(0, -"/ssh".length);
+  await Deno.mkdir(state, { mode: 0o700 });
   await Deno.writeFile(payloadFile, options.payload);
   const env = { NO_COLOR: "1", HOME: "/nonexistent", TMPDIR: folder, ...denoCache() };
-  const read = [root, folder, ...(/[./\\]/.test(model) ? [await Deno.realPath(model)] : [])];
-  const rights = { read, write: [folder], env: ["NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE"] };
+  const read = [root, folder, state, ...(/[./\\]/.test(model) ? [await Deno.realPath(model)] : [])];
+  const rights = { read, write: [folder, state], env: ["NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE"] };
   const shared = [`--model=${model}`, `--carrier=${carrier === "fronted" ? "tls" : carrier}`];
   // Over ssh the nodes talk to their programs on ports of this machine.
   const local = (door: string) => starts === undefined ? door : "127.0.0.1";
@@ -301,7 +314,7 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
         "server",
         ...shared,
         ...around.told,
-        `--state=${folder}/state`,
+        `--state=${state}`,
         `--wire-log=${folder}/server.jsonl`,
         "--allow-private",
       ),
@@ -362,16 +375,17 @@ export async function playOverLab(options: LabPlayOptions): Promise<LabPlayed> {
     patience: options.patience,
   }];
   const date = new Date().toISOString();
-  const own = await Deno.makeTempDir({ prefix: temporaryPrefix() });
   const { commands: ended, packets, linkKind, link, priority } = await play({
     path: raw,
     prepare: async (network) => {
-      around = await outside.prepare?.(network, own, folder) ?? around;
+      around = await outside.prepare?.(network, { own, folder, state }) ?? around;
     },
     ...(options.link === undefined ? {} : { link: options.link }),
     ...(options.kind === undefined ? {} : { kind: options.kind }),
     commands: commands.map((command) => ({ ...command, options: { env } })),
-  }).finally(() => Deno.remove(own, { recursive: true }));
+  }).finally(async () => {
+    for (const path of [own, state]) await Deno.remove(path, { recursive: true });
+  });
   for (const [index, node] of [[SERVER, "tm-server"], [CLIENT, "tm-client"]] as const) {
     const { code, errors } = ended[index]!;
     if (code !== undefined) throw new LabPlayFailed(`the ${node} of ${model}`, errors);
