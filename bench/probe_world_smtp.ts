@@ -83,12 +83,14 @@ function dialogue(
           heard = "";
           if (!over) socket.write(typeof line === "function" ? line() : line);
         }
+      };
+      const done = (socket: net.Socket) => {
         if (close && !over) socket.end();
       };
       listen(raw);
       const talk = async () => {
         await say(raw, lines);
-        if (inside === undefined) return;
+        if (inside === undefined) return done(raw);
         while (!over && !all.endsWith(GO_AHEAD)) {
           await new Promise<void>((resolve) => wake = resolve);
         }
@@ -102,6 +104,7 @@ function dialogue(
         // Nobody greets inside TLS.
         heard = "250 \r\n";
         await say(socket, inside);
+        done(socket);
       };
       talk();
       const said = () =>

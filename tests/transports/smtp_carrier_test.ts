@@ -21,8 +21,8 @@ const MODEL = modelFromFile(FAST_MODEL_FILE.replace(`"carrier":"tls"`, `"carrier
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
 
 /** A Postfix, and a server of ours in front of it with the same certificate. */
-async function world() {
-  const postfix = await startGenuinePostfix();
+async function world(settings = "") {
+  const postfix = await startGenuinePostfix("", settings);
   const state = await Deno.makeTempDir();
   await Deno.writeTextFile(`${state}/mail.pem`, postfix.identity.certificate);
   await Deno.writeTextFile(`${state}/mail.key`, postfix.identity.key);
@@ -185,6 +185,42 @@ Deno.test({
       assert.deepEqual(ours, theirs, lines.join(""));
     }
     assert.equal(far.server.tunnels, 0);
+    await close();
+  },
+});
+
+Deno.test({
+  name:
+    "smtp: who says nothing inside TLS is sent away in Postfix's words (needs root and postfix)",
+  ignore,
+  fn: async () => {
+    const { close, far, postfix } = await world("smtpd_timeout = 1s\nsmtpd_starttls_timeout = 30s");
+    const up = ["EHLO stranger.example\r\n", "STARTTLS\r\n"];
+    /** What comes inside TLS without a word of ours. */
+    const silent = async (port: number): Promise<string> => {
+      const raw = net.connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
+      let heard = "";
+      for (const line of [...up, ""]) {
+        while (!/^\d{3} .*\r\n$/m.test(heard)) {
+          heard += await new Promise<string>((resolve) =>
+            raw.once("data", (bytes) => resolve(bytes.toString()))
+          );
+        }
+        heard = "";
+        if (line !== "") raw.write(line);
+      }
+      const socket = tls.connect(
+        { socket: raw, rejectUnauthorized: false, allowHalfOpen: true } as never,
+      );
+      socket.on("data", (bytes) => heard += bytes.toString());
+      await new Promise((resolve) => socket.once("end", resolve));
+      socket.end();
+      raw.destroy();
+      return heard;
+    };
+    const real = await silent(postfix.port);
+    assert.match(real, /^421 .*timeout exceeded\r\n$/);
+    assert.equal(await silent(far.address.port), real);
     await close();
   },
 });

@@ -227,6 +227,7 @@ async function listen(
           ...(alpn === undefined ? {} : { alpn }),
         },
         seen,
+        speaks: true,
         onOwn: (open) => {
           const shown = { ...face, ...(alpn === undefined ? {} : { alpn }), genuine: open };
           acceptTls(raw, shown, (connection) => {

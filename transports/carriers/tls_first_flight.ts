@@ -54,6 +54,8 @@ export interface FirstFlightOptions {
   readonly again: (options: GenuineTlsOptions) => Genuine;
   /** What our clients' hellos look like. */
   readonly expected: ExpectedHello;
+  /** The genuine server is not silent towards a silent client inside TLS. */
+  readonly speaks?: boolean;
   /** Hellos that were let in. */
   readonly seen: SeenRandoms;
   /**
@@ -137,6 +139,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
           const asked = {
             ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
             ...(chosen === undefined ? {} : { alpn: [chosen] }),
+            ...(options.speaks ? { atOnce: true } : {}),
           };
           const socket = first;
           first = undefined;

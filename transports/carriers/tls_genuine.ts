@@ -12,6 +12,11 @@ export interface GenuineTlsOptions {
   readonly serverName?: string;
   /** Application protocols to offer; none if absent. */
   readonly alpn?: readonly string[];
+  /**
+   * Makes the handshake at once: what gives up a silent client speaks to it inside TLS. With the first bytes that
+   * are sent if absent.
+   */
+  readonly atOnce?: boolean;
 }
 
 /** SHA-256 of the certificate that a TLS server shows; in words what is wrong if it shows none within three seconds. */
@@ -110,6 +115,7 @@ export class GenuineTls extends EventEmitter implements Genuine {
       if (this.#socket === undefined) this.emit("end");
     });
     raw.resume();
+    if (options.atOnce && !raw.destroyed) this.#socket = this.#begin();
     if (!raw.connecting && !raw.destroyed) queueMicrotask(() => this.emit("connect"));
     if (raw.destroyed) {
       queueMicrotask(() => {
