@@ -112,8 +112,8 @@ export const SCHEDULES: readonly Scheduling[] = ["strict", "demand", "adaptive"]
 
 /** How much of everything; `leaking` is how many models are watched under each schedule. */
 const SIZES = {
-  quick: { runs: 3, connections: 80, transfers: 3, most: 3, users: 4, minutes: 3, leaking: 1 },
-  full: { runs: 4, connections: 100, transfers: 7, most: 4, users: 4, minutes: 3, leaking: 3 },
+  quick: { runs: 3, connections: 80, transfers: 3, most: 3, users: 3, minutes: 1, leaking: 1 },
+  full: { runs: 4, connections: 100, transfers: 7, most: 4, users: 4, minutes: 2, leaking: 3 },
 } as const;
 
 /** Plans the jobs of an evaluation. */
