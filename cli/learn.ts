@@ -20,6 +20,7 @@ interface Options {
   readonly labelBy?: "port";
   readonly allowTruncated?: boolean;
   readonly merge?: boolean;
+  readonly users?: readonly string[];
   readonly seed: number;
   readonly json?: boolean;
 }
@@ -47,6 +48,10 @@ export function command(): Command {
         "--label-by <what>",
         "label connections by their server's well-known port; without --protocol, learn every protocol found",
       ).choices(["port"]),
+    )
+    .option(
+      "--users <file...>",
+      "captures of users over hours: episodes and sessions are learned from these",
     )
     .option("--merge", "the files are parts of one trace, such as one direction each")
     .option("--allow-truncated", "accept captures that end in the middle of a packet")
@@ -88,6 +93,7 @@ async function run(files: string[], options: Options): Promise<void> {
     carrier: options.carrier,
     allowTruncated: options.allowTruncated ?? false,
     merge: options.merge ?? false,
+    ...(options.users === undefined ? {} : { users: options.users }),
   });
   const written = new Map<ProtocolLearned, string>();
   for (const learned of report.protocols) {

@@ -19,11 +19,18 @@ async function run(): Promise<void> {
     const files = LEARNED_RUNS.map((run) =>
       fileURLToPath(new URL(`../samples/${protocol.name}/run-${run}.pcap.gz`, import.meta.url))
     );
-    for (const kind of LEARNERS.keys()) {
+    const users = [
+      fileURLToPath(new URL(`../samples/users/${protocol.name}/run-1.pcap.gz`, import.meta.url)),
+    ];
+    const variants = [
+      ...[...LEARNERS.keys()].map((kind) => ({ kind })),
+      { kind: "conditional", name: `${protocol.name}-users`, users },
+    ];
+    for (const variant of variants) {
       const { protocols } = await learnFromCaptures(files, {
         protocols: [protocol],
         byPort: false,
-        kind,
+        ...variant,
         seed: 1,
       });
       const { file, text, digest, connections, exchanges } = protocols[0]!.model!;

@@ -49,10 +49,13 @@ export const BUILTIN_MODELS: readonly string[] = [
   "constant-rate",
   "https",
   "https-structural",
+  "https-users",
   "smtp",
   "smtp-structural",
+  "smtp-users",
   "ssh",
   "ssh-structural",
+  "ssh-users",
 ];
 
 function create(file: ModelFile, source: string): CoverModel {

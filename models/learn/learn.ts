@@ -3,7 +3,7 @@ import { MODEL_VERSION, type ModelFile, serialiseModel } from "../model_file.ts"
 import { learnConditional } from "./learn_conditional.ts";
 import { learnStructural } from "./learn_structural.ts";
 import type { ObservedConnection, ObservedLayers } from "./observation.ts";
-import type { Observer } from "./observer.ts";
+import type { CaptureCounts, Observer } from "./observer.ts";
 import type { LearnableProtocol } from "./protocols.ts";
 
 /** The version of the learners, written into every model file. */
@@ -69,7 +69,9 @@ export interface LearnOptions {
   readonly name?: string;
   /** The carrier that the model is for. Default: the protocol's. */
   readonly carrier?: string;
-  /** The captures, in the order that the observer saw them end. */
+  /** What has seen users over hours: the layers above connections; the observer itself if absent. */
+  readonly users?: Observer;
+  /** The captures, in the order that the observer saw them end; behind them, those of `users`. */
   readonly captures: readonly CaptureName[];
   /** The number that the user gave as seed, for the record. */
   readonly seedNumber: number;
@@ -91,6 +93,11 @@ export interface LearnedModel {
   readonly exchanges: number;
   /** Observed connections dropped by chance so that the file stays small. */
   readonly dropped: number;
+}
+
+/** Counts of captures of whose connections none was taken as an observation: they told of layers. */
+export function forLayersOnly(captures: readonly CaptureCounts[]): CaptureCounts[] {
+  return captures.map((counts) => ({ ...counts, used: 0, estimated: 0, greeted: 0 }));
 }
 
 /** How many connections, at least one, have no more exchanges than `most` together. */
@@ -128,7 +135,8 @@ export function learnModel(observer: Observer, options: LearnOptions): LearnedMo
   if (observations.length === 0) {
     throw new NothingToLearnError(protocol.name, observer.leftOut, captures.length);
   }
-  const layers = observer.timeline.observed();
+  const layers = (options.users ?? observer).timeline.observed();
+  const seen = [...observer.captures, ...forLayersOnly(options.users?.captures ?? [])];
   const learner = LEARNERS.get(kind);
   if (learner === undefined) throw new RangeError(`no learner for models of kind ${kind}`);
   for (let keep = fitting(observations, learner.mostExchanges);;) {
@@ -144,7 +152,7 @@ export function learnModel(observer: Observer, options: LearnOptions): LearnedMo
         learner: LEARNER_VERSION,
         seed: options.seedNumber,
         captures: captures.map(({ name, sha256 }, index) => {
-          const counts = observer.captures[index]!;
+          const counts = seen[index]!;
           return {
             name: plainName(name),
             sha256,

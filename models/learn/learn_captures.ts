@@ -3,7 +3,13 @@ import type { Connection } from "../../capture/connection.ts";
 import { readMergedConnections } from "../../capture/read_connections.ts";
 import { substream } from "../random.ts";
 import { hashedSource } from "./hashed_source.ts";
-import { type LearnedModel, learnModel, NothingToLearnError, plainName } from "./learn.ts";
+import {
+  forLayersOnly,
+  type LearnedModel,
+  learnModel,
+  NothingToLearnError,
+  plainName,
+} from "./learn.ts";
 import { type CaptureCounts, type LeftOut, Observer } from "./observer.ts";
 import type { LearnableProtocol } from "./protocols.ts";
 
@@ -25,6 +31,11 @@ export interface LearnCapturesOptions {
   readonly allowTruncated?: boolean;
   /** All captures are parts of one trace, such as one direction each: read them in order of time. */
   readonly merge?: boolean;
+  /**
+   * Captures of users over hours: episodes and sessions are learned from these, connections from the others. Of the
+   * others, too, if absent.
+   */
+  readonly users?: readonly string[];
   /** Called as reading goes on: a file's name and the bytes read of it. */
   readonly onProgress?: (name: string, done: number) => void;
 }
@@ -78,16 +89,18 @@ export async function learnFromCaptures(
   const observers = options.protocols.map((protocol) =>
     new Observer({ protocol, byPort: options.byPort, seed })
   );
+  const users = options.protocols.map((protocol) =>
+    new Observer({ protocol, byPort: options.byPort, seed })
+  );
   const captures: CaptureRead[] = [];
-  const onConnection = (connection: Connection) => {
-    for (const observer of observers) observer.add(connection);
-  };
-  for (const trace of options.merge === true ? [paths] : paths.map((path) => [path])) {
+  const read = async (trace: readonly string[], observers: readonly Observer[]) => {
     const hashed = trace.map(hashedSource);
     const { packets, connections } = await readMergedConnections(
       hashed.map(({ source }) => source),
       {
-        onConnection,
+        onConnection(connection: Connection) {
+          for (const observer of observers) observer.add(connection);
+        },
         allowTruncated: options.allowTruncated ?? false,
         onProgress: (name, done) => options.onProgress?.(name, done),
       },
@@ -102,11 +115,16 @@ export async function learnFromCaptures(
       truncatedAt: packets.find(({ truncatedAt }) => truncatedAt !== undefined)?.truncatedAt,
       connections: connections.connections,
     });
+  };
+  for (const trace of options.merge === true ? [paths] : paths.map((path) => [path])) {
+    await read(trace, observers);
   }
+  for (const path of options.users ?? []) await read([path], users);
   const protocols = observers.map((observer, index): ProtocolLearned => {
     const protocol = options.protocols[index]!;
     const model = observer.observations().length === 0 ? undefined : learnModel(observer, {
       protocol,
+      ...(options.users === undefined ? {} : { users: users[index]! }),
       kind: options.kind,
       ...(options.name === undefined ? {} : { name: options.name }),
       ...(options.carrier === undefined ? {} : { carrier: options.carrier }),
@@ -114,7 +132,12 @@ export async function learnFromCaptures(
       seedNumber: options.seed,
       seed,
     });
-    return { protocol, model, captures: observer.captures, leftOut: observer.leftOut };
+    return {
+      protocol,
+      model,
+      captures: [...observer.captures, ...forLayersOnly(users[index]!.captures)],
+      leftOut: observer.leftOut,
+    };
   });
   if (protocols.every(({ model }) => model === undefined)) {
     throw new NothingToLearnError(

@@ -179,7 +179,8 @@ export class PathTimes {
     const far: Side = server >= client ? SERVER : CLIENT;
     const pace = this.#paceOf(connection, far, far === SERVER ? server : client);
     const mss = segmentSize(connection);
-    const on = (bytes: number) => pace * Math.max(0, bytes + HEADER - SYN_HEADER);
+    const on = (bytes: number) =>
+      pace * Math.max(0, bytes + HEADER * Math.ceil(bytes / mss) - SYN_HEADER);
     const before: [Message | undefined, Message | undefined] = [undefined, undefined];
     return messages.map((message) => {
       const { lead, side, size, time } = message;
@@ -196,7 +197,7 @@ export class PathTimes {
       // Played, a message is sent at once: what its sender took for it in between is waited for, too.
       const whole = lead === 0 && heard.size <= FIRST_WINDOW * mss && time >= heard.end &&
         (own === undefined || own.time < heard.time);
-      const slower = whole ? Math.max(0, span - pace * heard.size) : 0;
+      const slower = whole ? Math.max(0, span - on(heard.size)) : 0;
       if (side !== far) return { ...message, think: think + slower };
       const last = Math.min(heard.size, mss, heard.size % mss || mss);
       const taken = Math.max(on(last), on(heard.size) - span) + on(Math.min(size, mss));
