@@ -112,7 +112,7 @@ function browse(world: World): void {
   world.clock.at(5000.123, next);
 }
 
-const MINUTES = 4;
+const MINUTES = 3;
 
 /** Plays a user, and then nobody with the same demand. */
 function both(options: WorldOptions, busy: World = makeWorld(options)): [World, World] {
@@ -125,7 +125,7 @@ function both(options: WorldOptions, busy: World = makeWorld(options)): [World, 
   nobody.opener.start();
   nobody.clock.run(MINUTES * 60_000);
   assert.deepEqual([busy.faults, nobody.faults], [[], []]);
-  assert.ok(busy.opener.stats.data > 100_000 && busy.acceptor.stats.data > 500_000);
+  assert.ok(busy.opener.stats.data > 50_000 && busy.acceptor.stats.data > 200_000);
   assert.equal(nobody.opener.stats.data + nobody.acceptor.stats.data, 0);
   return [busy, nobody];
 }
@@ -145,7 +145,7 @@ for (const { form, lead, schedule } of ROLES.filter(({ schedule }) => schedule !
       const [busy, nobody] = both({ ...options, lead, opener });
       for (const end of ENDS) {
         const [expected, actual] = [busy.logs[end].visible(), nobody.logs[end].visible()];
-        assert.ok(expected.length > 500);
+        assert.ok(expected.length > 200);
         for (let i = 0; i < Math.max(expected.length, actual.length); i++) {
           if (expected[i] !== actual[i]) {
             assert.fail(`event ${i} at the ${end}: a user ${expected[i]}, nobody ${actual[i]}`);
