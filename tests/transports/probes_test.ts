@@ -49,3 +49,21 @@ Deno.test({
     }));
   },
 });
+
+Deno.test({
+  name: needsNginx("probes: a name that no probe has is an error that says the names"),
+  ignore: !NGINX,
+  fn: async () => {
+    const table = new URL("../../bench/probe_table.ts", import.meta.url).pathname;
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-check", "-A", table, "--only", "nosuch"],
+      env: { NO_COLOR: "1" },
+    }).output();
+    const said = new TextDecoder().decode(stderr);
+    assert.equal(code, 2, said);
+    assert.match(
+      said,
+      /^error: --only "nosuch": no probe has this in its name: "connect and close"/,
+    );
+  },
+});
