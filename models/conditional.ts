@@ -116,16 +116,19 @@ export const conditionalSchema: v.GenericSchema<unknown, ConditionalContent> = v
 );
 
 /** How far from an observed size a drawn one may lie, as a share of it. */
-const SIZE_REACH = 1 / 8;
+const SIZE_REACH = 1 / 4;
 
 /** How far from an observed time a drawn one may lie, as a share of it. */
-const TIME_REACH = 1 / 4;
+const TIME_REACH = 1 / 2;
 
 /** The same where nothing else was observed, neither below nor above. */
 const ALONE_REACH = 1 / 64;
 
 /** How often a size must have been seen to be one that the protocol fixes. */
 const LEAST_PEAK = 3;
+
+/** Sizes above this are content, however often one file was sent: no protocol fixes them. */
+const MOST_FIXED = 1448;
 
 /** How many steps around such a size are looked at. */
 const PEAK_REACH = 8;
@@ -144,7 +147,7 @@ function nearby(x: number, others: readonly number[], reach: number, random: Ran
   const way = 2 * random.float() - 1;
   let gap = way < 0 ? below : above;
   if (gap === Infinity) gap = way < 0 ? above : below;
-  return x + way * (gap === Infinity ? ALONE_REACH * x : Math.min(gap / 2, reach * x));
+  return x + way * (gap === Infinity ? ALONE_REACH * x : Math.min(gap, reach * x));
 }
 
 /** Sizes that were seen `least` times or more, and more often than all around them together. */
@@ -312,7 +315,9 @@ export class ConditionalModel implements CoverModel {
   ): DataRequest {
     let size = observed;
     const sizes = alternatives.map(([other]) => other);
-    if (!this.#fixed[side].has(observed) && !isUsual(observed, sizes)) {
+    const kept = observed <= MOST_FIXED &&
+      (this.#fixed[side].has(observed) || isUsual(observed, sizes));
+    if (!kept) {
       const step = this.#content.sizeStep[side];
       const moved = nearby(observed, sizes, SIZE_REACH, random) - observed;
       size = Math.min(MOST_SIZE, observed + step * Math.round(moved / step));
