@@ -115,11 +115,19 @@ export const conditionalSchema: v.GenericSchema<unknown, ConditionalContent> = v
   }, "a neighbour names an exchange that is not there"),
 );
 
-/** How far from an observed size a drawn one may lie, as a share of it. */
-const SIZE_REACH = 1 / 4;
+/** How far from an observed value a drawn one may lie. */
+interface Reach {
+  /** As a share of the way to the next value that was observed. */
+  readonly most: number;
+  /** As a share of the value itself. */
+  readonly reach: number;
+}
 
-/** How far from an observed time a drawn one may lie, as a share of it. */
-const TIME_REACH = 1 / 2;
+/** Half way, so that what stands out as one of a few sizes still does. */
+const SIZE_REACH: Reach = { most: 1 / 2, reach: 1 / 8 };
+
+/** All the way: times have no gaps to keep, and lumps between few observed ones would tell. */
+const TIME_REACH: Reach = { most: 1, reach: 1 / 2 };
 
 /** The same where nothing else was observed, neither below nor above. */
 const ALONE_REACH = 1 / 64;
@@ -127,17 +135,19 @@ const ALONE_REACH = 1 / 64;
 /** How often a size must have been seen to be one that the protocol fixes. */
 const LEAST_PEAK = 3;
 
-/** Sizes above this are content, however often one file was sent: no protocol fixes them. */
-const MOST_FIXED = 1448;
-
 /** How many steps around such a size are looked at. */
 const PEAK_REACH = 8;
 
 /**
- * A number near `x`: at most half way to the next lower or higher of `others`, and at most `reach` of
- * `x` away. At the edge of what was observed it goes as far outwards as inwards.
+ * A number near `x`: at most `most` of the way to the next lower or higher of `others`, and at most `reach` of `x` away.
+ * At the edge of what was observed it goes as far outwards as inwards.
  */
-function nearby(x: number, others: readonly number[], reach: number, random: Random): number {
+function nearby(
+  x: number,
+  others: readonly number[],
+  { most, reach }: Reach,
+  random: Random,
+): number {
   let below = Infinity;
   let above = Infinity;
   for (const other of others) {
@@ -147,7 +157,7 @@ function nearby(x: number, others: readonly number[], reach: number, random: Ran
   const way = 2 * random.float() - 1;
   let gap = way < 0 ? below : above;
   if (gap === Infinity) gap = way < 0 ? above : below;
-  return x + way * (gap === Infinity ? ALONE_REACH * x : Math.min(gap, reach * x));
+  return x + way * (gap === Infinity ? ALONE_REACH * x : Math.min(most * gap, reach * x));
 }
 
 /** Sizes that were seen `least` times or more, and more often than all around them together. */
@@ -315,9 +325,7 @@ export class ConditionalModel implements CoverModel {
   ): DataRequest {
     let size = observed;
     const sizes = alternatives.map(([other]) => other);
-    const kept = observed <= MOST_FIXED &&
-      (this.#fixed[side].has(observed) || isUsual(observed, sizes));
-    if (!kept) {
+    if (!this.#fixed[side].has(observed) && !isUsual(observed, sizes)) {
       const step = this.#content.sizeStep[side];
       const moved = nearby(observed, sizes, SIZE_REACH, random) - observed;
       size = Math.min(MOST_SIZE, observed + step * Math.round(moved / step));

@@ -8,7 +8,7 @@ import { SeededRandom, substream } from "../random.ts";
 import { LEAST_SIZE, patternOf } from "../records.ts";
 import type { ObservedConnection, ObservedExchange, ObservedMessage } from "./observation.ts";
 import { cleared } from "./jitter.ts";
-import { type PathMessage, PathTimes } from "./path_times.ts";
+import { type PathMessage, PathTimes, writesOf } from "./path_times.ts";
 import { isOf, type LearnableProtocol } from "./protocols.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -139,8 +139,18 @@ export class Observer {
   }
 
   /** A message with a pause of its sender's own in it is played as two, the second after the pause. */
-  readonly #pausesApart: MessagesOf = (connection) =>
-    this.#paths.withoutPace(connection, messagesOf(connection, { pauses: "split", pause: PAUSE }));
+  readonly #pausesApart: MessagesOf = (connection) => {
+    const messages = messagesOf(connection, { pauses: "split", pause: PAUSE });
+    const writes = connection.records.length > 0
+      ? undefined
+      : writesOf(connection, messages, connection.handshake.bytes);
+    return this.#paths.withoutPace(
+      connection,
+      writes === undefined
+        ? messages
+        : messages.map((message, i) => ({ ...message, records: writes[i]! })),
+    );
+  };
 
   #observeWaiting(): void {
     const waiting = this.#waiting;

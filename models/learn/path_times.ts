@@ -206,6 +206,40 @@ export class PathTimes {
   }
 }
 
+/**
+ * What each message was written in, where no records show it: a segment that is not full ends a write. In the order
+ * of `messages`; `from` are the bytes of each side's stream before its first message.
+ */
+export function writesOf(
+  { segments }: Connection,
+  messages: readonly Message[],
+  from: readonly [number, number],
+): number[][] {
+  const ends: [number[], number[]] = [[], []];
+  for (let row = 0; row < segments.length; row++) {
+    const side = segments.side[row] as Side;
+    // Full ones may go on: what follows in the same write fills the next segment.
+    if (segments.size[row]! < FULL) ends[side].push(segments.offset[row]! + segments.size[row]!);
+  }
+  for (const list of ends) list.sort((a, b) => a - b);
+  const at: [number, number] = [from[0], from[1]];
+  const next: [number, number] = [0, 0];
+  return messages.map(({ side, size }) => {
+    const end = at[side] + size;
+    const own = ends[side];
+    const writes: number[] = [];
+    while (next[side] < own.length && own[next[side]]! < end) {
+      const stop = own[next[side]++]!;
+      if (stop <= at[side]) continue;
+      writes.push(stop - at[side]);
+      at[side] = stop;
+    }
+    writes.push(end - at[side]);
+    at[side] = end;
+    return writes;
+  });
+}
+
 function keyOf({ clientAddress, serverAddress, serverPort }: Connection): string {
   return `${clientAddress} ${serverAddress} ${serverPort}`;
 }
