@@ -65,11 +65,13 @@ function pagesTable(all: readonly Of<PagesResult>[], { pages, runs, visits, wind
     } s of each (simulated)`,
     head: ["What is seen", "k-FP, forest", "k-FP, leaves and neighbours", "Chance", "Visits ended"],
     rows: all.map(({ disguise, found: { done, packets, telling, told } }): Cell[] => [
-      { text: nameOf(disguise), note: `${number(packets)} packets a window` },
       {
-        ...accuracyOf(told.forest, disguise, told.chance),
-        ...(disguise.how === "bare" ? { note: `told by ${telling.slice(0, 3).join(", ")}` } : {}),
+        text: nameOf(disguise),
+        note: `${number(packets)} packets a window${
+          disguise.how === "bare" ? `; told by ${telling.slice(0, 3).join(", ")}` : ""
+        }`,
       },
+      accuracyOf(told.forest, disguise, told.chance),
       accuracyOf(told.neighbours, disguise, told.chance),
       percent(told.chance, 1),
       { text: percent(done.share), note: interval(done.ci95) },
@@ -81,9 +83,8 @@ function pagesTable(all: readonly Of<PagesResult>[], { pages, runs, visits, wind
 
 type Sizes = PlannedContent["sizes"];
 
-function accuracyOf(own: Accuracy, disguise: Disguise, chance: number) {
-  const cell = accuracyCell(own, judged(disguise, own.ci95[0], chance));
-  return cell as Exclude<Cell, string>;
+function accuracyOf(own: Accuracy, disguise: Disguise, chance: number): Cell {
+  return accuracyCell(own, judged(disguise, own.ci95[0], chance));
 }
 
 function usersTables(all: readonly Of<UsersResult>[], { runs, times, window }: Sizes) {
@@ -183,7 +184,7 @@ function connectionsTables(found: ConnectionsResult): EvaluationTable[] {
         "–",
       ]),
       note:
-        "Cover in TLS is the simulation's hello, of which the head alone is filled; the rule TLS reads nothing else. In `ssh` and `smtp` carriers the first payload is the genuine program's.",
+        "Cover in TLS is the simulation's hello with random keys; the rule TLS reads its head alone. In `ssh` and `smtp` carriers the first payload is the genuine program's.",
     },
   ];
 }
