@@ -9,9 +9,10 @@ import {
 } from "../../evaluation/simulation/mod.ts";
 import type { ConnectionPlan, CoverModel } from "../../models/mod.ts";
 import { Observer } from "../../models/learn/observer.ts";
-import { PathTimes } from "../../models/learn/path_times.ts";
+import { PathTimes, writesOf } from "../../models/learn/path_times.ts";
 import { LEARNABLE_PROTOCOLS } from "../../models/learn/protocols.ts";
 import { SeededRandom } from "../../models/random.ts";
+import { connectionOf, messageOf } from "./made.ts";
 
 const data = (size: number, time: number) => ({ type: "data", size, time }) as const;
 
@@ -105,4 +106,23 @@ Deno.test("the path of one connection is its own opening", async () => {
       assert.deepEqual(paths.jitter(), [], "one opening tells of no jitter");
     },
   });
+});
+
+Deno.test("a segment that is not full ends a write; a message's writes add up to it", () => {
+  const rows = [[0, 36], [0, 60], [1, 1448], [1, 1448], [1, 700], [1, 52], [0, 44]] as const;
+  const offsets = [10, 20];
+  const segments = {
+    length: rows.length,
+    time: Float64Array.from(rows, (_, i) => i),
+    side: Uint8Array.from(rows, ([side]) => side),
+    size: Uint32Array.from(rows, ([, size]) => size),
+    offset: Float64Array.from(rows, ([side, size]) => (offsets[side]! += size) - size),
+    acked: new Float64Array(rows.length),
+  };
+  const messages = [messageOf(0, 96), messageOf(1, 3648), messageOf(0, 44)];
+  assert.deepEqual(writesOf({ ...connectionOf(), segments }, messages, [10, 20]), [
+    [36, 60],
+    [3596, 52],
+    [44],
+  ]);
 });
