@@ -115,7 +115,7 @@ async function twoClassFigure(
   }
   const resampled = Math.min(...captures) >= 5 ? "capture" : "connection";
   return {
-    auc: areaWithinFolds(scored, splits.length),
+    auc: areaWithinFolds(scored, splits.length) ?? 0.5,
     ci95: bootstrap(scored, splits.length, resampled, new Draws(seed)),
     resampled,
     grouping,
@@ -126,7 +126,7 @@ async function twoClassFigure(
   };
 }
 
-function areaWithinFolds(scored: readonly Scored[], folds: number): number {
+function areaWithinFolds(scored: readonly Scored[], folds: number): number | undefined {
   let sum = 0;
   let pairs = 0;
   for (let fold = 0; fold < folds; fold++) {
@@ -138,7 +138,7 @@ function areaWithinFolds(scored: readonly Scored[], folds: number): number {
       areaUnderCurve(own.map(({ score }) => score), own.map(({ cover }) => cover));
     pairs += weight;
   }
-  return pairs === 0 ? 0.5 : sum / pairs;
+  return pairs === 0 ? undefined : sum / pairs;
 }
 
 function bootstrap(
@@ -147,10 +147,10 @@ function bootstrap(
   resampled: "capture" | "connection",
   draws: Draws,
 ): [number, number] {
-  // Units are drawn within each fold and class, so that every resample has both classes.
+  // Captures are drawn from all folds of a class: within a fold there are too few of them to tell how they scatter.
   const strata = new Map<string, Map<number, Scored[]>>();
   scored.forEach((sample, i) => {
-    const stratum = `${sample.fold} ${sample.cover}`;
+    const stratum = resampled === "capture" ? `${sample.cover}` : `${sample.fold} ${sample.cover}`;
     const unit = resampled === "capture" ? sample.group : i;
     const units = strata.get(stratum) ?? new Map<number, Scored[]>();
     strata.set(stratum, units);
@@ -163,9 +163,13 @@ function bootstrap(
       const list = [...units.values()];
       for (let i = 0; i < list.length; i++) drawn.push(...list[draws.integer(list.length)]!);
     }
-    areas.push(areaWithinFolds(drawn, folds));
+    // A resample whose folds hold one class each says nothing.
+    const area = areaWithinFolds(drawn, folds);
+    if (area !== undefined) areas.push(area);
   }
+  if (areas.length === 0) return [0, 1];
   areas.sort((a, b) => a - b);
-  const at = (share: number) => areas[Math.min(RESAMPLES - 1, Math.floor(share * RESAMPLES))]!;
+  const at = (share: number) =>
+    areas[Math.min(areas.length - 1, Math.floor(share * areas.length))]!;
   return [at(0.025), at(0.975)];
 }

@@ -85,3 +85,17 @@ Deno.test("cover like the real thing scores near one half, other cover near one"
   assert.equal(other.resampled, "connection");
   assert.equal(other.grouping, "block");
 });
+
+Deno.test("as many folds as captures: the interval is as wide as captures differ", async () => {
+  const protocol = { name: "https", centre: [500, 900, 40], width: 60, captures: 6, each: 12 };
+  const { ci95, auc, resampled } = await coverAgainstReal({
+    program: await loadAttack("random-forest"),
+    real: makeSamples([protocol], 1),
+    cover: makeSamples([protocol], 2),
+    seed: 1,
+    parameters: { trees: 20 },
+    floor: false,
+  });
+  assert.equal(resampled, "capture");
+  assert.ok(ci95[0] < auc - 0.02 && auc + 0.02 < ci95[1], `${auc} in ${ci95}`);
+});
