@@ -73,7 +73,8 @@ export interface Setup {
   readonly seed: Uint8Array;
 }
 
-const VERSION = 2;
+/** Raised whenever frames change, or what a model file draws from the same seed. */
+const VERSION = 3;
 
 /** The most that a set-up may ask of a first message: what one record holds. */
 const MOST_MINIMUM = 16384;
@@ -161,7 +162,11 @@ export function decodeSetup(body: Uint8Array): Setup {
     number,
     number,
   ];
-  if (version !== VERSION) throw new EngineFrameError(`a set-up of version ${version}`);
+  if (version !== VERSION) {
+    throw new EngineFrameError(
+      `a set-up of version ${version}, this release has ${VERSION}: both ends must be of the same release`,
+    );
+  }
   if (minimum > MOST_MINIMUM || minimumHere > MOST_MINIMUM) {
     throw new EngineFrameError("a first message that is too large");
   }
