@@ -448,5 +448,5 @@ function command(): Command {
 
 if (import.meta.main) {
   const wire = { summary: "compare", load: () => Promise.resolve({ command }) };
-  Deno.exit(await runCommand("deno task", { wire }, ["wire", ...Deno.args]));
+  Deno.exit(await runCommand("deno task", { "lab:wire": wire }, ["lab:wire", ...Deno.args]));
 }
