@@ -1,11 +1,9 @@
 import { Command } from "./command_line.ts";
-import { writeFileAtomically } from "../base/mod.ts";
 import { CONTENT_SIZES, runContent, shippedTls } from "../evaluation/content/mod.ts";
 import { isLearned, samplesForAttacks, shippedSamples } from "../evaluation/mod.ts";
 import { loadModel } from "../models/mod.ts";
-import { renderEvaluation, renderEvaluationText } from "../report/mod.ts";
+import { runAndReport } from "./evaluation_output.ts";
 import { wholeNumber } from "./numbers.ts";
-import { note, print, printJson, progress } from "./output.ts";
 
 interface Options {
   readonly quick?: boolean;
@@ -65,12 +63,8 @@ async function run(options: Options): Promise<void> {
     if ((await loadModel(model)).description.protocol === "https") https.push(model);
   }
   const usual = CONTENT_SIZES[quick ? "quick" : "full"];
-  await Deno.mkdir(out, { recursive: true });
-  const bar = progress();
-  const start = performance.now();
-  let before = 0;
-  try {
-    const result = await runContent({
+  await runAndReport(out, options.json ?? false, async (onProgress) =>
+    runContent({
       models,
       https,
       real: samplesForAttacks(shipped),
@@ -90,29 +84,6 @@ async function run(options: Options): Promise<void> {
       folder: `${out}/experiments`,
       workers,
       madeAt: new Date().toISOString(),
-      onProgress: (done, total, last, kept) => {
-        before = kept;
-        bar.update(done, total, last);
-      },
-    });
-    const report = `${out}/report.html`;
-    await writeFileAtomically(report, await renderEvaluation(result));
-    await writeFileAtomically(
-      `${out}/result.json`,
-      `${JSON.stringify(result, undefined, 1)}\n`,
-    );
-    const text = renderEvaluationText(result);
-    await writeFileAtomically(`${out}/tables.txt`, `${text}\n`);
-    bar.stop();
-    if (options.json) printJson(result);
-    else print(text);
-    const seconds = (performance.now() - start) / 1000;
-    note(
-      `${seconds.toFixed(0)} s${
-        before > 0 ? `, ${before} experiments were there before` : ""
-      }; report: ${report}`,
-    );
-  } finally {
-    bar.stop();
-  }
+      onProgress,
+    }));
 }

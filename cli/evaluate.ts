@@ -1,5 +1,5 @@
 import { Command } from "./command_line.ts";
-import { UsageError, writeFileAtomically } from "../base/mod.ts";
+import { UsageError } from "../base/mod.ts";
 import {
   isLearned,
   type LabelledCaptures,
@@ -10,9 +10,8 @@ import {
 import { shippedTls } from "../evaluation/content/mod.ts";
 import { runEvaluation } from "../evaluation/experiments/run.ts";
 import { loadModel } from "../models/mod.ts";
-import { renderEvaluation, renderEvaluationText } from "../report/mod.ts";
+import { runAndReport } from "./evaluation_output.ts";
 import { wholeNumber } from "./numbers.ts";
-import { note, print, printJson, progress } from "./output.ts";
 
 interface Options {
   readonly quick?: boolean;
@@ -122,12 +121,8 @@ async function run(options: Options): Promise<void> {
   if (few !== undefined) {
     throw new UsageError(`${few.label}: one run only: give two or more captures, each a run`);
   }
-  await Deno.mkdir(options.out, { recursive: true });
-  const bar = progress();
-  const start = performance.now();
-  let before = 0;
-  try {
-    const result = await runEvaluation({
+  await runAndReport(options.out, options.json ?? false, async (onProgress) =>
+    runEvaluation({
       real,
       learned,
       recorded,
@@ -140,29 +135,6 @@ async function run(options: Options): Promise<void> {
       folder: `${options.out}/experiments`,
       workers: options.workers,
       madeAt: new Date().toISOString(),
-      onProgress: (done, total, last, kept) => {
-        before = kept;
-        bar.update(done, total, last);
-      },
-    });
-    const report = `${options.out}/report.html`;
-    await writeFileAtomically(report, await renderEvaluation(result));
-    await writeFileAtomically(
-      `${options.out}/result.json`,
-      `${JSON.stringify(result, undefined, 1)}\n`,
-    );
-    const text = renderEvaluationText(result);
-    await writeFileAtomically(`${options.out}/tables.txt`, `${text}\n`);
-    bar.stop();
-    if (options.json) printJson(result);
-    else print(text);
-    const seconds = (performance.now() - start) / 1000;
-    note(
-      `${seconds.toFixed(0)} s${
-        before > 0 ? `, ${before} experiments were there before` : ""
-      }; report: ${report}`,
-    );
-  } finally {
-    bar.stop();
-  }
+      onProgress,
+    }));
 }
