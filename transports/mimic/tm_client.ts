@@ -146,6 +146,8 @@ export class TmClient {
   /** Until somebody is told that the server has not proved itself. */
   #waiting: Timer | undefined;
   #isReady = false;
+  /** Leave is being taken: a server that has heard of it meets what still opens as a stranger. */
+  #leaving = false;
   #stopped = false;
 
   /** Prepares a client; {@linkcode TmClient.start} begins. */
@@ -185,6 +187,7 @@ export class TmClient {
   async stop(patience = 2000): Promise<void> {
     if (this.#stopped) return;
     if (this.#everProven) {
+      this.#leaving = true;
       this.#tunnel.goodbye();
       const deadline = this.#clock.now() + patience;
       while (!this.#tunnel.settled && this.#clock.now() < deadline) {
@@ -305,7 +308,7 @@ export class TmClient {
 
   /** The server showed us the decoy. */
   #onWrongAnswer(tunnel: ReliableTunnel, hello: boolean): void {
-    if (this.#stopped || tunnel !== this.#tunnel) return;
+    if (this.#stopped || this.#leaving || tunnel !== this.#tunnel) return;
     if (hello) this.#fail(new WrongSecret(this.#options.server));
     else if (++this.#refused >= MOST_REFUSED[this.#heard() ? "heard" : "unheard"]) {
       this.#renew("the server has forgotten the tunnel: beginning a new one");
@@ -335,7 +338,7 @@ export class TmClient {
   }
 
   #onDialFailure(error: unknown, failures: number, pause: number): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#leaving) return;
     const why = error instanceof Error ? error.message : String(error);
     if (error instanceof ConnectError) {
       if (!this.#everProven && failures >= (this.#options.attempts ?? 5)) {
