@@ -4,3 +4,8 @@
  * @module
  */
 export { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+
+/** Gathers the values of an option that may be given several times. */
+export function repeated(value: string, before: readonly string[] | undefined): string[] {
+  return [...before ?? [], value];
+}

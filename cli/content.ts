@@ -1,4 +1,4 @@
-import { Command } from "./command_line.ts";
+import { Command, repeated } from "./command_line.ts";
 import { CONTENT_SIZES, runContent, shippedTls } from "../evaluation/content/mod.ts";
 import { isLearned, samplesForAttacks, shippedSamples } from "../evaluation/mod.ts";
 import { loadModel } from "../models/mod.ts";
@@ -34,7 +34,7 @@ export function command(): Command {
     .option(
       "--model <name|file>",
       `a model to look through; repeatable (default: ${MODELS.join(", ")})`,
-      (value: string, before: string[] | undefined) => [...before ?? [], value],
+      repeated,
     )
     .option("--pages <n>", "pages of the closed world", wholeNumber(2, 1000))
     .option("--visits <n>", "visits of each page in each run", wholeNumber(1, 1000))

@@ -1,4 +1,4 @@
-import { Command } from "./command_line.ts";
+import { Command, repeated } from "./command_line.ts";
 import { UsageError, writeFileAtomically } from "../base/mod.ts";
 import {
   DEMO_MODELS,
@@ -31,7 +31,7 @@ export function command(): Command {
     .option(
       "--model <name|file[:users]>",
       "a model to play, and by how many simulated users; repeatable (default: https, smtp, ssh and constant-rate)",
-      (value: string, before: string[] | undefined) => [...before ?? [], value],
+      repeated,
     )
     .option("--bytes <n>", "user bytes each way under each model", "100000")
     .option("--connections <n>", "cover connections to record of each model", "60")

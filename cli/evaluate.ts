@@ -1,4 +1,4 @@
-import { Command } from "./command_line.ts";
+import { Command, repeated } from "./command_line.ts";
 import { UsageError } from "../base/mod.ts";
 import {
   isLearned,
@@ -50,7 +50,7 @@ export function command(): Command {
     .option(
       "--model <name|file>",
       "a model to evaluate; repeatable (default: all that ship, and constant-rate)",
-      (value: string, before: string[] | undefined) => [...before ?? [], value],
+      repeated,
     )
     .option(
       "--real <label=file...>",

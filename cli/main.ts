@@ -13,14 +13,6 @@ const COMMANDS: Commands = {
     summary: "make a copy that installs without this folder",
     load: () => import("./build.ts"),
   },
-  "capture": {
-    summary: "record an interface to files, by tcpdump",
-    load: () => import("./capture.ts"),
-  },
-  "classify": {
-    summary: "name the applications of flows, from captures and live, or say how well",
-    load: () => import("./classify.ts"),
-  },
   "content": {
     summary: "ask what an observer learns of what is carried, write a report",
     load: () => import("./content.ts"),
@@ -32,14 +24,6 @@ const COMMANDS: Commands = {
   "evaluate": {
     summary: "reproduce the seed's evaluation and ask today's questions, write a report",
     load: () => import("./evaluate.ts"),
-  },
-  "features": {
-    summary: "make the table of flows that a classifier is trained on",
-    load: () => import("./features.ts"),
-  },
-  "flows": {
-    summary: "sort packets into flows within bursts, from captures or live",
-    load: () => import("./flows.ts"),
   },
   "lab": {
     summary: "record real programs in network namespaces (needs root)",
@@ -60,10 +44,6 @@ const COMMANDS: Commands = {
   "test:captures": {
     summary: "read a folder of foreign captures and say how it went",
     load: () => import("./test_captures.ts"),
-  },
-  "train": {
-    summary: "learn to name the applications of flows",
-    load: () => import("./train.ts"),
   },
 };
 

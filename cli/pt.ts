@@ -1,4 +1,4 @@
-import { Command } from "./command_line.ts";
+import { Command, repeated } from "./command_line.ts";
 import { UserError } from "../base/mod.ts";
 import type { MimicClient } from "../transports/mimic/pt_client.ts";
 import { runPluggableTransport } from "../transports/pt/mod.ts";
@@ -17,7 +17,7 @@ export function command(): Command {
     .option(
       "--model <file>",
       "clients: a model file that bridge lines may name, besides the built-in models (repeatable)",
-      (value: string, before: string[] | undefined) => [...before ?? [], value],
+      repeated,
     )
     .option("--unsafe-logging", "log the addresses of clients and bridges")
     .action(run);

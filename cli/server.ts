@@ -1,4 +1,4 @@
-import { Command, Option } from "./command_line.ts";
+import { Command, Option, repeated } from "./command_line.ts";
 import { UsageError } from "../base/mod.ts";
 import { loadModel } from "../models/mod.ts";
 import { protocolOf } from "../protocols/mod.ts";
@@ -43,7 +43,7 @@ export function command(): Command {
     .option(
       "--model <name|file>",
       "a model that clients may play (repeatable; the line names the first; default: https)",
-      (value: string, before: string[] | undefined) => [...before ?? [], value],
+      repeated,
     )
     .addOption(
       new Option(
