@@ -1,5 +1,5 @@
 import { Table } from "../base/table.ts";
-import { Command, InvalidArgumentError, Option } from "./command_line.ts";
+import { Command, Option } from "./command_line.ts";
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { dirname } from "node:path";
@@ -23,6 +23,7 @@ import {
   temporaryPrefix,
 } from "../lab/mod.ts";
 import { LAB_LINK, LINKS } from "../lab/link_profile.ts";
+import { wholeNumber } from "./numbers.ts";
 import { note, print, printJson, progress } from "./output.ts";
 
 /** `deno task lab`: recordings of real programs, and of cover, in network namespaces. */
@@ -37,16 +38,20 @@ export function command(): Command {
         .makeOptionMandatory(),
     )
     .requiredOption("--out <dir>", "folder for the captures and PROVENANCE.json")
-    .option("--runs <n>", "how many runs", whole(1, 100), 1)
-    .option("--first <k>", "number of the first run", whole(1, 1000), 1)
-    .option("--seconds <n>", "how long users begin new things in a run", whole(1, 600))
+    .option("--runs <n>", "how many runs", wholeNumber(1, 100), 1)
+    .option("--first <k>", "number of the first run", wholeNumber(1, 1000), 1)
+    .option("--seconds <n>", "how long users begin new things in a run", wholeNumber(1, 600))
     .addOption(linkOption())
-    .option("--users <n>", "people with an address and pauses of their own", whole(1, MOST_USERS))
+    .option(
+      "--users <n>",
+      "people with an address and pauses of their own",
+      wholeNumber(1, MOST_USERS),
+    )
     .option(
       "--outline",
       "keep only how each connection begins and ends: for learning episodes and sessions",
     )
-    .option("--minutes <n>", "the same as --seconds, in minutes", whole(1, 240))
+    .option("--minutes <n>", "the same as --seconds, in minutes", wholeNumber(1, 240))
     .option("--seed <text>", "draws what users do; run K uses SEED/K", "lab")
     .option("--json", "print the result as JSON")
     .action(guarded(record));
@@ -61,11 +66,16 @@ export function command(): Command {
   apps.command("record")
     .description("record rounds, headers only: DIR/round-K/APPLICATION.pcap.gz")
     .requiredOption("--out <dir>", "folder for the captures and PROVENANCE.json")
-    .option("--rounds <n>", "how many rounds, each with browsers of its own", whole(1, 100), 4)
-    .option("--first <k>", "number of the first round", whole(1, 1000), 1)
-    .option("--minutes <n>", "how long people begin new things in a round", whole(1, 240), 10)
+    .option(
+      "--rounds <n>",
+      "how many rounds, each with browsers of its own",
+      wholeNumber(1, 100),
+      4,
+    )
+    .option("--first <k>", "number of the first round", wholeNumber(1, 1000), 1)
+    .option("--minutes <n>", "how long people begin new things in a round", wholeNumber(1, 240), 10)
     .option("--applications <names>", "which, parted by commas; all five at once by default")
-    .option("--films <n>", "how many films to make for the player", whole(1, 50), 6)
+    .option("--films <n>", "how many films to make for the player", wholeNumber(1, 50), 6)
     .option("--media <dir>", "folder that keeps the films for the next run")
     .option("--seed <text>", "draws what people do; round K uses SEED/K", "apps")
     .option("--json", "print the result as JSON")
@@ -82,17 +92,22 @@ export function command(): Command {
     )
     .option("--scrub", "make the capture fit to ship: without ciphertext, gzipped")
     .addOption(linkOption())
-    .option("--sessions <n>", "simulated users: model sessions played at once", whole(1, 16), 4)
-    .option("--connections <n>", "cover connections to record", whole(1, 10_000), 60)
-    .option("--bytes <n>", "user bytes to carry each way", whole(1, 100_000_000), 100_000)
-    .option("--seconds <n>", "how long it may take at most", whole(1, 36_000), 120)
+    .option(
+      "--sessions <n>",
+      "simulated users: model sessions played at once",
+      wholeNumber(1, 16),
+      4,
+    )
+    .option("--connections <n>", "cover connections to record", wholeNumber(1, 10_000), 60)
+    .option("--bytes <n>", "user bytes to carry each way", wholeNumber(1, 100_000_000), 100_000)
+    .option("--seconds <n>", "how long it may take at most", wholeNumber(1, 36_000), 120)
     .option("--seed <text>", "draws the cover; a demo with the same seed plays the same", "1")
     .option("--json", "print the result as JSON")
     .action(guarded(playCover));
   lab.command("measure")
     .description("measure the link: round trips, and what gets through each way")
     .addOption(linkOption())
-    .option("--seconds <n>", "how long each way", whole(1, 60), 4)
+    .option("--seconds <n>", "how long each way", wholeNumber(1, 60), 4)
     .option("--json", "print the result as JSON")
     .action(guarded(measure));
   lab.command("needs")
@@ -101,7 +116,7 @@ export function command(): Command {
   lab.command("up")
     .description("make the two namespaces and the link, and keep them until interrupted")
     .addOption(linkOption())
-    .option("--seconds <n>", "take it down after so long", whole(1, 86_400))
+    .option("--seconds <n>", "take it down after so long", wholeNumber(1, 86_400))
     .option("--json", "print how to use it as JSON")
     .action(guarded(up));
   lab.command("down")
@@ -113,14 +128,6 @@ export function command(): Command {
 function linkOption(): Option {
   return new Option("--link <name>", "the link between the two ends").choices(Object.keys(LINKS))
     .default(LAB_LINK.name);
-}
-
-function whole(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`a whole number from ${least} to ${most}`);
-  };
 }
 
 /** Has an interrupted run leave nothing behind. */
