@@ -8,8 +8,8 @@ import type {
   EvaluationTable,
 } from "./evaluation_result.ts";
 import { escapeHtml, plain } from "./format.ts";
+import { renderPage } from "./page.ts";
 import { seriesStyle } from "./charts.ts";
-import { STYLE } from "./style.ts";
 
 /** What this report adds to the common style sheet. */
 const OWN_STYLE = `
@@ -171,7 +171,6 @@ async function sectionHtml(section: EvaluationSection): Promise<string> {
  * ```
  */
 export async function renderEvaluation(result: EvaluationResult): Promise<string> {
-  const title = escapeHtml(result.title);
   const sections: string[] = [];
   for (const section of result.sections) sections.push(await sectionHtml(section));
   const contents = result.sections.map((section) =>
@@ -180,35 +179,19 @@ export async function renderEvaluation(result: EvaluationResult): Promise<string
   const guide = (result.guide ?? []).map(({ heading, what }) =>
     `<li><a href="#${slug(heading)}">${escapeHtml(heading)}</a>: ${escapeHtml(what)}</li>`
   ).join("");
-  return `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${STYLE}${OWN_STYLE}</style>
-</head>
-<body>
-<header><h1>${title}</h1><p class="small">Made <time datetime="${escapeHtml(result.madeAt)}">${
-    escapeHtml(result.madeAt.replace("T", " ").replace(/:\d\d(\.\d+)?Z$/, " UTC"))
-  }</time>, seed ${escapeHtml(result.seed)}${
-    result.quick ? ", the quick evaluation: fewer runs, wider intervals" : ""
-  }.</p><nav aria-label="Contents"><ul class="contents">${contents}</ul>${
-    guide === "" ? "" : `<p>Who has read the seed finds its figures here:</p><ul>${guide}</ul>`
-  }</nav></header>
-<main>
-${sections.join("\n")}
-<section><h2>How this was made</h2><dl>${
-    result.method.map(({ title, text }) =>
-      `<dt>${escapeHtml(title)}</dt><dd>${escapeHtml(text)}</dd>`
-    ).join("")
-  }</dl></section>
-</main>
-</body>
-</html>
-`;
+  return renderPage({
+    title: result.title,
+    style: OWN_STYLE,
+    madeAt: result.madeAt,
+    made: `, seed ${result.seed}${
+      result.quick ? ", the quick evaluation: fewer runs, wider intervals" : ""
+    }`,
+    navigation: `<nav aria-label="Contents"><ul class="contents">${contents}</ul>${
+      guide === "" ? "" : `<p>Who has read the seed finds its figures here:</p><ul>${guide}</ul>`
+    }</nav>`,
+    sections,
+    method: result.method,
+  });
 }
 
 /** The tables and verdicts of an evaluation for a terminal. */

@@ -1,6 +1,7 @@
 import { drawDistributions, drawRates, drawTimeline, KINDS, seriesStyle } from "./charts.ts";
 import { largestGap } from "../base/largest_gap.ts";
 import { escapeHtml, formatBytes, formatLink, formatNumber, formatRate } from "./format.ts";
+import { renderPage } from "./page.ts";
 import type {
   Confusion,
   DemoResult,
@@ -9,7 +10,6 @@ import type {
   Rate,
   Timeline,
 } from "./result.ts";
-import { STYLE } from "./style.ts";
 
 const KIND_NAMES = { data: "user data", control: "control", padding: "padding" } as const;
 
@@ -261,21 +261,6 @@ function confusionSection(confusion: Confusion | undefined): string {
   }</section>`;
 }
 
-function methodSection(result: DemoResult): string {
-  const notes = [
-    {
-      title: "Recording",
-      text: `${result.recording}; link: ${formatLink(result.link)}.`,
-    },
-    { title: "Seed", text: String(result.seed) },
-    ...result.method,
-  ];
-  return `<section><h2>How this was made</h2><dl>${
-    notes.map(({ title, text }) => `<dt>${escapeHtml(title)}</dt><dd>${escapeHtml(text)}</dd>`)
-      .join("")
-  }</dl></section>`;
-}
-
 /**
  * The result as one HTML file that needs nothing else: no script, no font, no image from elsewhere.
  * Charts are inline SVG with text alternatives; it reads on phones and on paper, in light and dark.
@@ -298,36 +283,23 @@ function methodSection(result: DemoResult): string {
  * ```
  */
 export async function renderReport(result: DemoResult): Promise<string> {
-  const title = escapeHtml(result.title ?? "TrafficMimic: cover traffic, measured");
-  const version = result.version === undefined ? "" : ` by version ${escapeHtml(result.version)}`;
-  const sections = [
-    await summary(result),
-    modelTable(result),
-    await distributions(result),
-    await timelineSection(result.timeline),
-    confusionSection(result.confusion),
-    methodSection(result),
-  ];
-  return `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<header><h1>${title}</h1><p class="small">Made <time datetime="${escapeHtml(result.madeAt)}">${
-    escapeHtml(result.madeAt.replace("T", " ").replace(/:\d\d(\.\d+)?Z$/, " UTC"))
-  }</time>${version}: ${escapeHtml(result.recording)}, seed ${
-    escapeHtml(String(result.seed))
-  }.</p></header>
-<main>
-${sections.filter((section) => section !== "").join("\n")}
-</main>
-</body>
-</html>
-`;
+  return renderPage({
+    title: result.title ?? "TrafficMimic: cover traffic, measured",
+    madeAt: result.madeAt,
+    made: `${
+      result.version === undefined ? "" : ` by version ${result.version}`
+    }: ${result.recording}, seed ${result.seed}`,
+    sections: [
+      await summary(result),
+      modelTable(result),
+      await distributions(result),
+      await timelineSection(result.timeline),
+      confusionSection(result.confusion),
+    ],
+    method: [
+      { title: "Recording", text: `${result.recording}; link: ${formatLink(result.link)}.` },
+      { title: "Seed", text: String(result.seed) },
+      ...result.method,
+    ],
+  });
 }
