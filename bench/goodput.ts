@@ -4,16 +4,16 @@
  *
  * @module
  */
-import { SimulatedTunnel } from "../evaluation/simulation/mod.ts";
+import { drain, fill, send, SimulatedTunnel } from "../evaluation/simulation/mod.ts";
 import { LAB_LINK, type LinkProfile } from "../lab/link_profile.ts";
 import { builtinModel, type CoverModel, type End, substream } from "../models/mod.ts";
 import { SeededRandom } from "../models/random.ts";
-import type { Scheduling, TunnelStream } from "../playback/mod.ts";
+import type { Scheduling } from "../playback/mod.ts";
 import { type Benchmark, median, type ResultTable } from "./benchmark.ts";
 
 const MODELS = ["https", "smtp", "ssh", "https-structural", "smtp-structural", "ssh-structural"];
 const SCHEDULES: readonly Scheduling[] = ["strict", "demand", "adaptive"];
-const CHUNK = new Uint8Array(65_536).fill(7);
+const BYTE = new Uint8Array(1);
 /** Milliseconds before anything is measured. */
 const WARM_UP = 60_000;
 /** Milliseconds that a transfer may take. */
@@ -21,51 +21,18 @@ const PATIENCE = 4 * 3_600_000;
 
 const round = (value: number, digits = 3) => Number(value.toPrecision(digits));
 
-/** Keeps a stream's direction full. */
-function fill(stream: TunnelStream): void {
-  const write = () => {
-    while (stream.write(CHUNK) > 0);
-  };
-  stream.onWritable = write;
-  write();
-}
-
-/** Reads all that comes, and counts it. */
-function drain(stream: TunnelStream): { bytes: number } {
-  const count = { bytes: 0 };
-  const read = () => {
-    for (let bytes = stream.read(); bytes; bytes = stream.read()) count.bytes += bytes.length;
-  };
-  stream.onReadable = read;
-  read();
-  return count;
-}
-
 /** Sends `bytes` from one end and waits until the other has them. Returns milliseconds; NaN if it takes too long. */
 function transfer(tunnel: SimulatedTunnel, from: End, bytes: number): number {
   const start = tunnel.clock.now();
   let received: { bytes: number } | undefined;
-  const send = (stream: TunnelStream) => {
-    let left = bytes;
-    const write = () => {
-      while (left > 0) {
-        const taken = stream.write(CHUNK.subarray(0, Math.min(left, CHUNK.length)));
-        if (taken === 0) return;
-        left -= taken;
-      }
-      stream.end();
-    };
-    stream.onWritable = write;
-    write();
-  };
   const near = tunnel.open((far) => {
-    if (from === "server") send(far);
+    if (from === "server") send(far, bytes, () => far.end());
     else {
       received = drain(far);
       far.end();
     }
   });
-  if (from === "client") send(near);
+  if (from === "client") send(near, bytes, () => near.end());
   else {
     received = drain(near);
     near.end();
@@ -94,7 +61,7 @@ function echoes(tunnel: SimulatedTunnel, count: number, random: SeededRandom): n
   for (let i = 1; i <= count; i++) {
     tunnel.run(2000 + random.float() * 10_000);
     const start = tunnel.clock.now();
-    near.write(CHUNK.subarray(0, 1));
+    near.write(BYTE);
     if (!tunnel.run(600_000, () => came === i)) break;
     times.push(tunnel.clock.now() - start);
   }

@@ -1,15 +1,14 @@
 import { Buffer } from "node:buffer";
 import { ConstantRate, type CoverModel, type End, loadModel } from "../../models/mod.ts";
-import type { TunnelStream } from "../../playback/mod.ts";
 import { coverSeed } from "../demo/play.ts";
 import { SIMULATED_LINKS } from "../simulation/links.ts";
 import { SimulatedTunnel } from "../simulation/simulated_tunnel.ts";
+import { drain, send } from "../simulation/streams.ts";
 
 /** Milliseconds before the transfer starts. */
 const WARM_UP = 60_000;
 /** Milliseconds that it may take. */
 const PATIENCE = 4 * 3_600_000;
-const CHUNK = new Uint8Array(65_536).fill(7);
 
 /** One transfer, or several with seeds of their own. */
 export interface TransferJob {
@@ -66,18 +65,14 @@ export async function transfer(job: TransferJob): Promise<TransferResult> {
     tunnel.run(WARM_UP);
     const before = tunnel.path.packets.length;
     const start = tunnel.clock.now();
-    let received = 0;
-    const drain = (stream: TunnelStream) => {
-      const read = () => {
-        for (let piece = stream.read(); piece; piece = stream.read()) received += piece.length;
-      };
-      stream.onReadable = read;
-      read();
-    };
-    const near = tunnel.open((far) => from === "server" ? send(far, bytes) : drain(far));
+    let received = { bytes: 0 };
+    const near = tunnel.open((far) => {
+      if (from === "server") send(far, bytes);
+      else received = drain(far);
+    });
     if (from === "client") send(near, bytes);
-    else drain(near);
-    if (tunnel.run(PATIENCE, () => received === bytes)) {
+    else received = drain(near);
+    if (tunnel.run(PATIENCE, () => received.bytes === bytes)) {
       let wire = 0;
       for (const { length } of tunnel.path.packets.slice(before)) wire += length;
       kbps.push(bytes * 8 / (tunnel.clock.now() - start));
@@ -86,17 +81,4 @@ export async function transfer(job: TransferJob): Promise<TransferResult> {
     tunnel.stop();
   }
   return { kbps, overhead, unfinished: times - kbps.length };
-}
-
-function send(stream: TunnelStream, bytes: number): void {
-  let left = bytes;
-  const write = () => {
-    while (left > 0) {
-      const taken = stream.write(CHUNK.subarray(0, Math.min(left, CHUNK.length)));
-      if (taken === 0) return;
-      left -= taken;
-    }
-  };
-  stream.onWritable = write;
-  write();
 }

@@ -9,3 +9,4 @@ export * from "./record_layout.ts";
 export * from "./simulated_capture.ts";
 export * from "./simulated_path.ts";
 export * from "./simulated_tunnel.ts";
+export * from "./streams.ts";

@@ -1,20 +1,12 @@
 import assert from "node:assert/strict";
 import { CLIENT, SERVER } from "../../capture/side.ts";
-import { SimulatedTunnel, TLS_HANDSHAKE } from "../../evaluation/simulation/mod.ts";
+import { drain, fill, SimulatedTunnel, TLS_HANDSHAKE } from "../../evaluation/simulation/mod.ts";
 import { LAB_LINK } from "../../lab/link_profile.ts";
 import { builtinModel } from "../../models/mod.ts";
 import type { TunnelStream, WireEvent } from "../../playback/mod.ts";
 
 const SEED = new Uint8Array(32).fill(3);
 const CHUNK = new Uint8Array(65_536);
-
-function drain(stream: TunnelStream): { bytes: number } {
-  const count = { bytes: 0 };
-  stream.onReadable = () => {
-    for (let bytes = stream.read(); bytes; bytes = stream.read()) count.bytes += bytes.length;
-  };
-  return count;
-}
 
 async function played(busy: boolean, minutes: number) {
   const events: WireEvent[] = [];
@@ -28,14 +20,11 @@ async function played(busy: boolean, minutes: number) {
   });
   const counts: { bytes: number }[] = [];
   if (busy) {
-    const fill = (stream: TunnelStream) => {
-      stream.onWritable = () => {
-        while (stream.write(CHUNK) > 0);
-      };
-      stream.onWritable();
+    const use = (stream: TunnelStream) => {
+      fill(stream);
       counts.push(drain(stream));
     };
-    fill(tunnel.open(fill));
+    use(tunnel.open(use));
   }
   tunnel.run(minutes * 60_000);
   return { tunnel, events, counts };
