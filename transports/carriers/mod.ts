@@ -6,6 +6,7 @@
 export * from "./carrier.ts";
 export * from "./certificate.ts";
 export * from "./errors.ts";
+export { firstAnswer } from "./first_answer.ts";
 export { holdDialogue } from "./plain_dialogue.ts";
 export * from "./registry.ts";
 export * from "./smtp.ts";

@@ -2,8 +2,8 @@ import { EventEmitter } from "node:events";
 import type net from "node:net";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
-import { socketReason } from "../../base/mod.ts";
 import { certificateDigest } from "./certificate.ts";
+import { firstAnswer } from "./first_answer.ts";
 import type { Genuine } from "./genuine.ts";
 
 /** What the genuine server is asked for. */
@@ -24,33 +24,17 @@ export function genuineDigest(
   { host, port }: { readonly host: string; readonly port: number },
   serverName?: string,
 ): Promise<Uint8Array | string> {
-  return new Promise((resolve) => {
-    const socket = tls.connect({
-      host,
-      port,
-      rejectUnauthorized: false,
-      ...(serverName === undefined ? {} : { servername: serverName }),
-    });
-    let connected = false;
-    const done = (seen: Uint8Array | string) => {
-      clearTimeout(deadline);
-      socket.destroy();
-      resolve(seen);
-    };
-    const failed = (error?: unknown) =>
-      done(
-        connected || error === undefined
-          ? "does not answer as a TLS server"
-          : `cannot be reached (${socketReason(error)})`,
-      );
-    const deadline = setTimeout(
-      () => failed(connected ? undefined : { code: "ETIMEDOUT" }),
-      3000,
+  const socket = tls.connect({
+    host,
+    port,
+    rejectUnauthorized: false,
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  });
+  return firstAnswer<Uint8Array>(socket, "TLS server", (answered) => {
+    socket.once(
+      "secureConnect",
+      () => answered(certificateDigest(socket.getPeerCertificate().raw)),
     );
-    socket.once("connect", () => connected = true);
-    socket.once("secureConnect", () => done(certificateDigest(socket.getPeerCertificate().raw)));
-    socket.once("error", failed);
-    socket.once("close", () => failed());
   });
 }
 

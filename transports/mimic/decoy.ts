@@ -1,6 +1,6 @@
 import net from "node:net";
-import { bracketed, socketReason } from "../../base/mod.ts";
-import type { CarrierConnection } from "../carriers/mod.ts";
+import { bracketed } from "../../base/mod.ts";
+import { type CarrierConnection, firstAnswer } from "../carriers/mod.ts";
 import { type Address, parseAddress } from "../doors/mod.ts";
 import type { DecoyPages } from "./decoy_page.ts";
 
@@ -71,35 +71,16 @@ export function parseDecoy(text: string, option: string): DecoyAddress {
  * seconds.
  */
 export function faultOfPlainDecoy({ host, port }: Address): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    let connected = false;
-    const socket = net.connect({ host, port });
-    const done = (fault?: string) => {
-      clearTimeout(deadline);
-      socket.destroy();
-      resolve(fault);
-    };
-    const failed = (error?: unknown) =>
-      done(
-        connected || error === undefined
-          ? "does not answer as a web server"
-          : `cannot be reached (${socketReason(error)})`,
-      );
-    const deadline = setTimeout(
-      () => failed(connected ? undefined : { code: "ETIMEDOUT" }),
-      3000,
-    );
+  const socket = net.connect({ host, port });
+  return firstAnswer<undefined>(socket, "web server", (answered, failed) => {
     let begun = "";
     socket.once("connect", () => {
-      connected = true;
       socket.write(`HEAD / HTTP/1.1\r\nHost: ${bracketed(host)}\r\nConnection: close\r\n\r\n`);
     });
     socket.on("data", (bytes: Uint8Array) => {
       begun += String.fromCharCode(...bytes.subarray(0, 5));
-      if (begun.length >= 5) begun.startsWith("HTTP/") ? done() : failed();
+      if (begun.length >= 5) begun.startsWith("HTTP/") ? answered(undefined) : failed();
     });
-    socket.once("error", failed);
-    socket.once("close", () => failed());
   });
 }
 
