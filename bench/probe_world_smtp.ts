@@ -12,7 +12,7 @@ import { carrierOf } from "../transports/carriers/mod.ts";
 import { startServer } from "../transports/mimic/mod.ts";
 import { Meter, noise, pause, type Probe, program, type Reading, readTls } from "./probe_meter.ts";
 import { firstFlight, type ProbeWorld, wrongProof } from "./probe_world.ts";
-import { freshHello, ownHello } from "./probes.ts";
+import { helloShapes, ownHello } from "./probes.ts";
 
 const GO_AHEAD = "220 2.0.0 Ready to start TLS\r\n";
 const EHLO = "EHLO stranger.example\r\n";
@@ -138,13 +138,7 @@ function probesOf(
     readonly wrong: Uint8Array;
   },
 ): Probe[] {
-  const fresh = () => freshHello(hello);
-  const malformed = () => {
-    const bytes = fresh();
-    bytes[8] = 255;
-    return bytes;
-  };
-  const half = () => fresh().subarray(0, hello.length >> 1);
+  const { fresh, half, malformed } = helloShapes(hello);
   const up = [EHLO, STARTTLS];
   const after = (name: string, bytes: Said, options?: DialogueOptions) =>
     dialogue(`after STARTTLS: ${name}`, bytes === "" ? up : [...up, bytes], options);

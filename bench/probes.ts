@@ -111,11 +111,26 @@ export async function ownHello(
   return hello;
 }
 
-/** The same hello with another random: one that was seen before is taken for a replay. */
-export function freshHello(hello: Uint8Array): Uint8Array {
-  const fresh = hello.slice();
-  crypto.getRandomValues(fresh.subarray(11, 43));
-  return fresh;
+/** Shapes of a hello, each time with another random: one that was seen before is taken for a replay. */
+export function helloShapes(hello: Uint8Array): {
+  readonly fresh: () => Uint8Array;
+  readonly half: () => Uint8Array;
+  readonly malformed: () => Uint8Array;
+} {
+  const fresh = () => {
+    const bytes = hello.slice();
+    crypto.getRandomValues(bytes.subarray(11, 43));
+    return bytes;
+  };
+  return {
+    fresh,
+    half: () => fresh().subarray(0, hello.length >> 1),
+    malformed: () => {
+      const bytes = fresh();
+      bytes[8] = 255;
+      return bytes;
+    },
+  };
 }
 
 /**
@@ -129,13 +144,7 @@ export function probes(
     readonly wrong: Uint8Array;
   },
 ): Probe[] {
-  const fresh = () => freshHello(hello);
-  const half = () => fresh().subarray(0, hello.length >> 1);
-  const malformed = () => {
-    const bytes = fresh();
-    bytes[8] = 255;
-    return bytes;
-  };
+  const { fresh, half, malformed } = helloShapes(hello);
   const requests: [string, string][] = [
     ["GET, then silence", get("/")],
     ["GET, closing", get("/", CLOSE)],
