@@ -2,34 +2,30 @@ import { Command, repeated } from "./command_line.ts";
 import { CONTENT_SIZES, runContent, shippedTls } from "../evaluation/content/mod.ts";
 import { isLearned, samplesForAttacks, shippedSamples } from "../evaluation/mod.ts";
 import { loadModel } from "../models/mod.ts";
-import { runAndReport } from "./evaluation_output.ts";
+import { addReportOptions, type ReportOptions, runAndReport } from "./evaluation_output.ts";
 import { wholeNumber } from "./numbers.ts";
 
-interface Options {
+interface Options extends ReportOptions {
   readonly quick?: boolean;
-  readonly out: string;
   readonly seed: number;
   readonly model?: string[];
   readonly pages?: number;
   readonly visits?: number;
   readonly runs?: number;
   readonly tls?: string[];
-  readonly workers: number;
-  readonly json?: boolean;
 }
 
 const MODELS = ["https", "smtp", "ssh"];
 
 /** `deno task content`: what shows of what is carried, by itself. */
 export function command(): Command {
-  return new Command("deno task content")
+  const command = new Command("deno task content")
     .description(
       "Asks what an observer learns of what is carried: which page is visited, what a user does, which keys are typed, " +
         "whether a TLS handshake is inside; bare, under constant rate and under cover. A part of deno task evaluate, " +
         "in any size. Finished experiments are kept in the folder and not done again.",
     )
     .option("--quick", "fewer pages, visits and trees: a minute or two")
-    .option("--out <folder>", "where report and results go", "content-results")
     .option("--seed <n>", "seed of users, cover and attacks", wholeNumber(0, 2 ** 32 - 1), 1)
     .option(
       "--model <name|file>",
@@ -43,14 +39,8 @@ export function command(): Command {
       "--tls <file...>",
       "more captures of real TLS connections to port 443, on which false accusations are counted",
     )
-    .option(
-      "--workers <n>",
-      "experiments done at once (default: one a core)",
-      wholeNumber(1, 64),
-      navigator.hardwareConcurrency,
-    )
-    .option("--json", "print one JSON object")
     .action(run);
+  return addReportOptions(command, "content-results");
 }
 
 async function run(options: Options): Promise<void> {

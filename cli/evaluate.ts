@@ -10,20 +10,17 @@ import {
 import { shippedTls } from "../evaluation/content/mod.ts";
 import { runEvaluation } from "../evaluation/experiments/run.ts";
 import { loadModel } from "../models/mod.ts";
-import { runAndReport } from "./evaluation_output.ts";
+import { addReportOptions, type ReportOptions, runAndReport } from "./evaluation_output.ts";
 import { wholeNumber } from "./numbers.ts";
 
-interface Options {
+interface Options extends ReportOptions {
   readonly quick?: boolean;
-  readonly out: string;
   readonly seed: number;
   readonly model?: string[];
   readonly real?: string[];
   readonly learned?: string[];
   readonly cover?: string[];
   readonly content: boolean;
-  readonly workers: number;
-  readonly json?: boolean;
 }
 
 const MODELS = [
@@ -38,14 +35,13 @@ const MODELS = [
 
 /** `deno task evaluate`: the whole evaluation by one command. */
 export function command(): Command {
-  return new Command("deno task evaluate")
+  const command = new Command("deno task evaluate")
     .description(
       "Reproduces the seed's evaluation and asks today's questions: attacks, bandwidth and overhead, modern attackers " +
         "beside the floor, fidelity. Writes tables, JSON and one HTML report. Finished experiments are kept in the " +
         "folder and not done again, so that an interrupted evaluation goes on.",
     )
     .option("--quick", "fewer runs and connections: some minutes")
-    .option("--out <folder>", "where report and results go", "evaluation-results")
     .option("--seed <n>", "seed of cover, splits and attacks", wholeNumber(0, 2 ** 32 - 1), 1)
     .option(
       "--model <name|file>",
@@ -65,14 +61,8 @@ export function command(): Command {
       "recordings of a model's cover, each a run, in place of simulating it (default: samples/cover, where it ships)",
     )
     .option("--no-content", "leave out what content shows: the longest part")
-    .option(
-      "--workers <n>",
-      "experiments done at once (default: one a core)",
-      wholeNumber(1, 64),
-      navigator.hardwareConcurrency,
-    )
-    .option("--json", "print one JSON object")
     .action(run);
+  return addReportOptions(command, "evaluation-results");
 }
 
 /** Recordings of cover that ship: a folder for each model. */

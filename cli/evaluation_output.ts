@@ -1,9 +1,31 @@
 import { writeFileAtomically } from "../base/mod.ts";
 import { type EvaluationResult, renderEvaluation, renderEvaluationText } from "../report/mod.ts";
+import type { Command } from "./command_line.ts";
+import { wholeNumber } from "./numbers.ts";
 import { note, print, printJson, progress } from "./output.ts";
 
 /** Told of finished experiments, of how many in all, what the last one was, and how many were there before. */
 export type OnExperiment = (done: number, total: number, last: string, kept: number) => void;
+
+/** What {@linkcode addReportOptions} adds. */
+export interface ReportOptions {
+  readonly out: string;
+  readonly workers: number;
+  readonly json?: boolean;
+}
+
+/** Adds what every evaluation asks: where the results go, how many experiments at once, JSON. */
+export function addReportOptions(command: Command, out: string): Command {
+  return command
+    .option("--out <folder>", "where report and results go", out)
+    .option(
+      "--workers <n>",
+      "experiments done at once (default: one a core)",
+      wholeNumber(1, 64),
+      navigator.hardwareConcurrency,
+    )
+    .option("--json", "print one JSON object");
+}
 
 /** Runs an evaluation with a progress bar; writes report, JSON and tables into `out`, and prints the result. */
 export async function runAndReport(
