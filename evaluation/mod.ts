@@ -11,6 +11,7 @@ export * from "./demo/run.ts";
 export * from "./demo/timeline.ts";
 export * from "./demo/transfer.ts";
 export * from "./fully_encrypted.ts";
+export * from "./lab_nodes.ts";
 export * from "./lab_play.ts";
 export * from "./labelled_captures.ts";
 export * from "./likeness.ts";
