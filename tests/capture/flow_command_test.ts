@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { encodeTcpPacket, type Endpoint } from "../../capture/encode_tcp.ts";
 import { LinkType } from "../../capture/link_type.ts";
 import { join, LITTLE } from "./reader_support.ts";
+import { ROOT, runDeno } from "../support/run_deno.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const tasks: Record<string, string> = JSON.parse(await Deno.readTextFile(`${root}deno.json`)).tasks;
+const tasks: Record<string, string> = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)).tasks;
 
 /** Runs a command with the permissions of its task. */
 async function run(
@@ -15,21 +14,7 @@ async function run(
   input?: Uint8Array<ArrayBuffer>,
 ) {
   const [, ...flags] = tasks[name]!.split(" ");
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...flags, ...args],
-    cwd: root,
-    stdin: input === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  if (input !== undefined) {
-    const writer = child.stdin.getWriter();
-    await writer.write(input);
-    await writer.close();
-  }
-  const { code, stdout, stderr } = await child.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, out: text(stdout), err: text(stderr) };
+  return await runDeno([...flags, ...args], input === undefined ? {} : { input });
 }
 
 /** Two bursts: a talk over IPv4, then one packet over IPv6. */

@@ -1,28 +1,10 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { withRounds } from "./made_applications.ts";
-
-const root = fileURLToPath(new URL("../../", import.meta.url));
+import { runDeno, type Said } from "../support/run_deno.ts";
 
 /** Runs a task as a user does, with the task's own permissions. */
-async function task(
-  args: readonly string[],
-  input?: Uint8Array,
-): Promise<{ code: number; out: string; err: string }> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", ...args],
-    cwd: root,
-    env: { NO_COLOR: "1" },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  if (input !== undefined) await writer.write(input);
-  await writer.close();
-  const { code, stdout, stderr } = await child.output();
-  const text = new TextDecoder();
-  return { code, out: text.decode(stdout), err: text.decode(stderr) };
+function task(args: readonly string[], input = new Uint8Array(0)): Promise<Said> {
+  return runDeno(["task", "--quiet", ...args], { input });
 }
 
 Deno.test("train, classify and evaluate, as a user runs them", async () => {

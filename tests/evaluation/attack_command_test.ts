@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { withMadeCaptures } from "./made_captures.ts";
+import { ROOT, runDeno, type Said } from "../support/run_deno.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
 const hasPrlimit = await new Deno.Command("prlimit", { args: ["--version"], stdout: "null" })
   .output().then(({ success }) => success, () => false);
 
 /** Runs the task as a user does, with the task's own permissions. */
-async function attack(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", "attack", ...args],
-    cwd: root,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const text = new TextDecoder();
-  return { code, out: text.decode(stdout), err: text.decode(stderr) };
+function attack(...args: string[]): Promise<Said> {
+  return runDeno(["task", "--quiet", "attack", ...args]);
 }
 
 const REAL = (folder: string) => [
@@ -69,7 +62,7 @@ Deno.test({
   name: "the guide's attack runs as it stands, and --integrity pins it",
   ignore: !hasPrlimit,
   async fn() {
-    const guide = await Deno.readTextFile(`${root}/docs/writing_an_attack.md`);
+    const guide = await Deno.readTextFile(`${ROOT}docs/writing_an_attack.md`);
     const code = /```ts\n([\s\S]*?)```/.exec(guide)![1]!;
     await withMadeCaptures(async (folder) => {
       const path = `${folder}/my_attack.ts`;
@@ -136,20 +129,12 @@ Deno.test("without prlimit, code by others does not run, and the line says what 
   await withMadeCaptures(async (folder) => {
     const path = `${folder}/other.ts`;
     await Deno.writeTextFile(path, "export default {};");
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        ...[
-          "run",
-          "--no-prompt",
-          "--allow-read",
-          "--allow-env=NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
-        ],
-        ...[`--allow-run=${Deno.execPath()}`, "cli/main.ts", "attack", "--plugin", path],
-        ...REAL(folder),
-      ],
-      cwd: root,
-    }).output();
+    const flags = ["run", "--no-prompt", "--allow-read", `--allow-run=${Deno.execPath()}`];
+    const { code, err } = await runDeno([
+      ...[...flags, "--allow-env=NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE", "cli/main.ts", "attack"],
+      ...["--plugin", path, ...REAL(folder)],
+    ]);
     assert.equal(code, 1);
-    assert.match(new TextDecoder().decode(stderr), /^error: .*only under `prlimit`.*\n$/);
+    assert.match(err, /^error: .*only under `prlimit`.*\n$/);
   });
 });

@@ -7,25 +7,20 @@ import {
   samplesForAttacks,
 } from "../../evaluation/mod.ts";
 import type { LinkConnection } from "../../lab/userspace_link.ts";
-
-const root = decodeURIComponent(new URL("../../", import.meta.url).pathname);
+import { ROOT, runDeno } from "../support/run_deno.ts";
 
 /** The permissions that the task gives, so that a missing one is noticed here. */
 async function taskFlags(task: string): Promise<string[]> {
-  const { tasks } = JSON.parse(await Deno.readTextFile(`${root}deno.json`)) as {
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
     tasks: Record<string, string>;
   };
   return tasks[task]!.replace(/\$\(.*\)/, Deno.execPath()).split(" ").slice(1, -2);
 }
 
 async function demo(args: string[], cwd: string) {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...await taskFlags("demo"), `${root}cli/main.ts`, "demo", ...args],
+  return await runDeno([...await taskFlags("demo"), `${ROOT}cli/main.ts`, "demo", ...args], {
     cwd,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, out: text(stdout), err: text(stderr) };
+  });
 }
 
 Deno.test("a transfer is timed and compared end to end", async () => {

@@ -4,6 +4,7 @@ import { type Connection, readConnections } from "../../capture/mod.ts";
 import { playOverLab } from "../../evaluation/mod.ts";
 import { missingFor } from "../../lab/needs.ts";
 import { SERVER_ADDRESS } from "../../lab/network.ts";
+import { inFolder } from "../support/folder.ts";
 
 const CASES = [
   { model: "https", port: 443, handshake: "tls", programs: ["nginx", "openssl"] },
@@ -11,15 +12,6 @@ const CASES = [
   { model: "ssh", port: 22, handshake: "ssh", programs: ["ssh", "sshd", "setpriv"] },
 ];
 const CONNECTIONS = 3;
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 for (const { model, port, handshake, programs } of CASES) {
   const missing = await missingFor([], programs);

@@ -6,6 +6,7 @@ import { missingFor } from "../../lab/needs.ts";
 import { CLIENT_ADDRESS, denoCache, LabNetwork, SERVER_ADDRESS } from "../../lab/network.ts";
 import { play, type PlayCommand } from "../../lab/play.ts";
 import { ProgramFailed, run } from "../../lab/process.ts";
+import { inFolder } from "../support/folder.ts";
 
 const missing = await missingFor([]);
 const ignore = missing.length > 0;
@@ -35,15 +36,6 @@ function deno(end: PlayCommand["end"], code: string, until: PlayCommand["until"]
     until,
     options: { env: denoCache() },
   };
-}
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 Deno.test({

@@ -25,6 +25,7 @@ import {
   tls13,
 } from "../capture/handshake_bytes.ts";
 import { Talk } from "../capture/tcp_talk.ts";
+import { inFolder } from "../support/folder.ts";
 
 const SECRET = "SECRET";
 
@@ -35,15 +36,6 @@ function secret(size: number): Uint8Array {
 
 function words(size: number): Uint8Array {
   return text(SECRET.repeat(size).slice(0, size));
-}
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 async function write(path: string, packets: readonly Packet[], keep = Infinity): Promise<void> {

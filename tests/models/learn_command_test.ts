@@ -1,37 +1,16 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { modelFromFile } from "../../models/registry.ts";
 import { splitByDirection, writeMadeCapture } from "./made_capture.ts";
-
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+import { inFolder } from "../support/folder.ts";
+import { runDeno } from "../support/run_deno.ts";
 
 /** Runs `deno task learn` with the task's own permissions. */
-async function learn(args: string[], input?: Uint8Array) {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-read", "--allow-write", "cli/main.ts", "learn", ...args],
-    cwd: ROOT,
-    env: { NO_COLOR: "1" },
-    stdin: input === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  if (input !== undefined) {
-    const writer = child.stdin.getWriter();
-    await writer.write(input);
-    await writer.close();
-  }
-  const { code, stdout, stderr } = await child.output();
-  const text = new TextDecoder();
-  return { code, out: text.decode(stdout), err: text.decode(stderr) };
-}
-
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+function learn(args: string[], input?: Uint8Array) {
+  const flags = ["run", "--no-prompt", "--allow-read", "--allow-write"];
+  return runDeno(
+    [...flags, "cli/main.ts", "learn", ...args],
+    input === undefined ? {} : { input },
+  );
 }
 
 async function names(folder: string): Promise<string[]> {

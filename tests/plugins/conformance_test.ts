@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { BUILTIN_MODELS } from "../../models/mod.ts";
 import { BUILT_IN_ATTACKS, conformance, templateOf, writeTemplate } from "../../plugins/mod.ts";
+import { inFolder } from "../support/folder.ts";
+import { ROOT, runDeno } from "../support/run_deno.ts";
 
 const hasPrlimit = await new Deno.Command("prlimit", { args: ["--version"], stdout: "null" })
   .output().then(({ success }) => success, () => false);
-const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The failed checks of a plugin. */
 async function wrongOf(specifier: string): Promise<string[]> {
@@ -27,15 +27,6 @@ Deno.test("our own models pass the conformance kit", async () => {
   }
 });
 
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 function sandboxTest(name: string, body: () => Promise<void>): void {
   Deno.test({ name: `${name} (needs prlimit)`, ignore: !hasPrlimit, fn: body });
 }
@@ -47,15 +38,11 @@ for (const kind of ["attack", "model"] as const) {
       inFolder(async (folder) => {
         const files = await writeTemplate(kind, "two-words", `${folder}/new`);
         assert.deepEqual(files, ["two_words.ts", "two_words_test.ts", "contract.ts"]);
-        const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-          args: ["test", "--no-remote", "--no-npm"],
+        const { code, out } = await runDeno(["test", "--no-remote", "--no-npm"], {
           cwd: `${folder}/new`,
-          env: { NO_COLOR: "1" },
-          stderr: "null",
-        }).output();
-        const said = new TextDecoder().decode(stdout);
-        assert.equal(code, 0, said);
-        assert.match(said, /2 passed/);
+        });
+        assert.equal(code, 0, out);
+        assert.match(out, /2 passed/);
         assert.deepEqual(await wrongOf(`${folder}/new/two_words.ts`), []);
       }),
   );
@@ -101,24 +88,19 @@ sandboxTest(
   "the command makes a plugin, tests it, and fails where a check does",
   () =>
     inFolder(async (folder) => {
-      const run = async (...args: string[]) => {
-        const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-          args: ["run", "--no-prompt", "-A", `${root}/cli/main.ts`, "plugin", ...args],
+      const run = (...args: string[]) =>
+        runDeno(["run", "--no-prompt", "-A", `${ROOT}cli/main.ts`, "plugin", ...args], {
           cwd: folder,
-          env: { NO_COLOR: "1" },
-        }).output();
-        const decoder = new TextDecoder();
-        return { code, out: decoder.decode(stdout), said: decoder.decode(stderr) };
-      };
+        });
       const made = await run("new", "model", "mine");
-      assert.equal(made.code, 0, made.said);
+      assert.equal(made.code, 0, made.err);
       const tested = await run("test", "./mine/mine.ts");
-      assert.equal(tested.code, 0, tested.out + tested.said);
+      assert.equal(tested.code, 0, tested.out + tested.err);
       assert.match(tested.out, /^model mine\nsource sha256-[0-9a-f]{64}\nok /);
       await Deno.writeTextFile(`${folder}/bad.ts`, BAD_MODEL);
       const failed = await run("test", "./bad.ts");
       assert.equal(failed.code, 1);
-      assert.match(failed.said, /^error: \.\/bad\.ts: 2 of 5 checks failed\n$/m);
+      assert.match(failed.err, /^error: \.\/bad\.ts: 2 of 5 checks failed\n$/m);
       const wrong = await run("new", "carrier", "x");
       assert.equal(wrong.code, 2);
     }),

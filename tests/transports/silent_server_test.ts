@@ -1,25 +1,8 @@
 import assert from "node:assert/strict";
 import { VirtualClock } from "../../playback/mod.ts";
-import type { CarrierConnection } from "../../transports/carriers/mod.ts";
 import { TmClient } from "../../transports/mimic/mod.ts";
+import { silentConnection } from "./silent_connection.ts";
 import { FAST_MODEL } from "./world.ts";
-
-/** A server that takes a connection and all that is said on it, and says nothing. */
-function silentConnection(): CarrierConnection {
-  return {
-    certificateDigest: new Uint8Array(32),
-    localPort: 1,
-    remoteAddress: "192.0.2.1",
-    remotePort: 443,
-    grid: { overhead: 22, maxPayload: 16_384 },
-    id: "1",
-    listener: undefined,
-    queued: 0,
-    write: () => {},
-    close: () => {},
-    unread: () => {},
-  };
-}
 
 Deno.test("client: a server that says nothing to a wrong secret is named after a while", async () => {
   const clock = new VirtualClock();
