@@ -18,6 +18,7 @@ export const LAB_PROTOCOLS: readonly LabProtocol[] = ["https", "ssh", "smtp"];
 
 const PACKAGES: Record<string, string> = {
   ip: "iproute2",
+  iperf: "iperf",
   ss: "iproute2",
   tcpdump: "tcpdump",
   openssl: "openssl",
