@@ -1,6 +1,6 @@
 /**
  * What every room may import: the errors that a person reads, files written whole or not at all, timers
- * that keep their time, a queue of events, the distance of two samples, addresses as text, and where modules are that are
+ * that keep their time, a queue of events, the distance of two samples, addresses as text, reply codes of SOCKS, and where modules are that are
  * started by their URL.
  *
  * @module
@@ -13,3 +13,4 @@ export * from "./largest_gap.ts";
 export * from "./module_beside.ts";
 export * from "./precise_timer.ts";
 export * from "./socket_error.ts";
+export * from "./socks_reply.ts";

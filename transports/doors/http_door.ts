@@ -1,13 +1,13 @@
 import type { Buffer } from "node:buffer";
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { SOCKS_REPLY } from "../../base/mod.ts";
 import type { TunnelStream } from "../../playback/stream.ts";
 import type { Address } from "./address.ts";
 import { copyBothWays } from "./copy.ts";
 import { type Door, listenDoor, type OpenStream } from "./door.ts";
 import { NodeStream } from "./http_stream.ts";
 import { absoluteTarget, connectTarget, endToEnd } from "./http_target.ts";
-import { SOCKS_REPLY } from "./socks5_codec.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 /** Bytes that the head of a request or an answer may have. */

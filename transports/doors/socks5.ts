@@ -1,8 +1,9 @@
 import type { Socket } from "node:net";
+import { SOCKS_REPLY } from "../../base/mod.ts";
 import type { Address } from "./address.ts";
 import { copyBothWays } from "./copy.ts";
 import { type Door, listenDoor, type OpenStream } from "./door.ts";
-import { Socks5Parser, SOCKS_REPLY, socksReply } from "./socks5_codec.ts";
+import { Socks5Parser, socksReply } from "./socks5_codec.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 /** Milliseconds that a client may take for its request. */

@@ -1,26 +1,5 @@
+import { SOCKS_REPLY } from "../../base/mod.ts";
 import type { Address } from "./address.ts";
-
-/** Reply codes of RFC 1928, section 6. */
-export const SOCKS_REPLY = {
-  /** The connection to the destination stands. */
-  succeeded: 0,
-  /** General failure. */
-  failed: 1,
-  /** Not allowed by the server's rules. */
-  forbidden: 2,
-  /** Network unreachable. */
-  networkUnreachable: 3,
-  /** Host unreachable, or its name is unknown. */
-  hostUnreachable: 4,
-  /** Connection refused. */
-  refused: 5,
-  /** TTL expired: no answer in time. */
-  expired: 6,
-  /** Only CONNECT is supported. */
-  commandNotSupported: 7,
-  /** Unknown kind of address. */
-  addressNotSupported: 8,
-} as const;
 
 /** A reply to a request; the bound address is not told. */
 export function socksReply(code: number): Uint8Array {

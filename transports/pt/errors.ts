@@ -1,5 +1,8 @@
 import { isIPv6 } from "node:net";
 import { UserError } from "../../base/errors.ts";
+import { SOCKS_REPLY } from "../../base/socks_reply.ts";
+
+export { SOCKS_REPLY };
 
 /** Whatever goes wrong in a pluggable transport: one line without addresses of users. */
 export class PtError extends UserError {}
@@ -21,30 +24,6 @@ export class OutputError extends PtError {}
 
 /** The parent's authentication or its Extended ORPort refused us. */
 export class OrPortError extends PtError {}
-
-/**
- * Reply codes of SOCKS 5 (RFC 1928, section 6), by which a client transport tells tor why it failed.
- */
-export const SOCKS_REPLY = {
-  /** The transport is connected. */
-  succeeded: 0,
-  /** General failure. */
-  failed: 1,
-  /** Not allowed. */
-  forbidden: 2,
-  /** Network unreachable. */
-  networkUnreachable: 3,
-  /** Host unreachable, or its name is unknown. */
-  hostUnreachable: 4,
-  /** Connection refused. */
-  refused: 5,
-  /** No answer in time. */
-  expired: 6,
-  /** Only CONNECT is supported. */
-  commandNotSupported: 7,
-  /** Unknown kind of address. */
-  addressNotSupported: 8,
-} as const;
 
 /** A request of a SOCKS client that is refused; `reply` is what to send before closing. */
 export class SocksRequestError extends PtError {
