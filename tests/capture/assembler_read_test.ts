@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
-import { formatAddress } from "../../capture/address.ts";
 import { TruncatedCaptureError, UnreadableCaptureError } from "../../capture/capture_error.ts";
 import type { Connection } from "../../capture/connection.ts";
-import { encodeTcpPacket } from "../../capture/encode_tcp.ts";
 import { LinkType } from "../../capture/link_type.ts";
 import { messagesOf } from "../../capture/messages.ts";
 import type { Packet } from "../../capture/packet.ts";
@@ -13,23 +11,13 @@ import {
 } from "../../capture/read_connections.ts";
 import { mergeCaptures } from "../../capture/stream_merge.ts";
 import { encodeCapture } from "../../capture/write_capture.ts";
-import { Talk, totals } from "./tcp_talk.ts";
+import { frameOf, Talk, totals } from "./tcp_talk.ts";
 
 /** The packets as a pcap file. */
 function file(packets: readonly Packet[]): ReadableStream<Uint8Array> {
   const records = packets.map((packet) => ({
     time: packet.time,
-    data: encodeTcpPacket(LinkType.raw, {
-      source: { address: formatAddress(packet.addresses, 0, 4), port: packet.sourcePort },
-      destination: {
-        address: formatAddress(packet.addresses, 16, 4),
-        port: packet.destinationPort,
-      },
-      sequence: packet.sequence,
-      acknowledgement: packet.acknowledgement,
-      flags: packet.flags,
-      payload: packet.data,
-    }),
+    data: frameOf(packet, LinkType.raw),
   }));
   return ReadableStream.from(records).pipeThrough(
     encodeCapture({ linkType: LinkType.raw, format: "pcap" }),

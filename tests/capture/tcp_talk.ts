@@ -1,4 +1,6 @@
+import { formatAddress } from "../../capture/address.ts";
 import type { Connection } from "../../capture/connection.ts";
+import { type EncodedLinkType, encodeTcpPacket } from "../../capture/encode_tcp.ts";
 import { type Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../capture/packet.ts";
 import type { Side } from "../../capture/side.ts";
 import { TcpAssembler, type TcpAssemblerOptions } from "../../capture/tcp_assembler.ts";
@@ -151,4 +153,19 @@ export function totals(connection: Connection): [number, number] {
     sums[side] += segments.size[row]!;
   }
   return sums;
+}
+
+/** The frame of a packet, as it stands in a capture. */
+export function frameOf(packet: Packet, linkType: EncodedLinkType): Uint8Array {
+  return encodeTcpPacket(linkType, {
+    source: { address: formatAddress(packet.addresses, 0, 4), port: packet.sourcePort },
+    destination: {
+      address: formatAddress(packet.addresses, 16, 4),
+      port: packet.destinationPort,
+    },
+    sequence: packet.sequence,
+    acknowledgement: packet.acknowledgement,
+    flags: packet.flags,
+    payload: packet.data,
+  });
 }

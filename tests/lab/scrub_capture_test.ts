@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { encodeTcpPacket } from "../../capture/encode_tcp.ts";
 import {
   type Connection,
-  formatAddress,
   LinkType,
   messagesOf,
   type Packet,
@@ -24,7 +22,7 @@ import {
   tls12,
   tls13,
 } from "../capture/handshake_bytes.ts";
-import { Talk } from "../capture/tcp_talk.ts";
+import { frameOf, Talk } from "../capture/tcp_talk.ts";
 import { inFolder } from "../support/folder.ts";
 
 const SECRET = "SECRET";
@@ -40,17 +38,7 @@ function words(size: number): Uint8Array {
 
 async function write(path: string, packets: readonly Packet[], keep = Infinity): Promise<void> {
   const records = packets.map((packet) => {
-    const data = encodeTcpPacket(LinkType.ethernet, {
-      source: { address: formatAddress(packet.addresses, 0, 4), port: packet.sourcePort },
-      destination: {
-        address: formatAddress(packet.addresses, 16, 4),
-        port: packet.destinationPort,
-      },
-      sequence: packet.sequence,
-      acknowledgement: packet.acknowledgement,
-      flags: packet.flags,
-      payload: packet.data,
-    });
+    const data = frameOf(packet, LinkType.ethernet);
     return { time: packet.time, data: data.subarray(0, keep), wireLength: data.length };
   });
   await writeCaptureFile(path, records, { format: "pcap", linkType: LinkType.ethernet });
