@@ -1,7 +1,6 @@
 import { Command, repeated } from "./command_line.ts";
 import { CONTENT_SIZES, runContent, shippedTls } from "../evaluation/content/mod.ts";
 import { isLearned, samplesForAttacks, shippedSamples } from "../evaluation/mod.ts";
-import { loadModel } from "../models/mod.ts";
 import { addReportOptions, type ReportOptions, runAndReport } from "./evaluation_output.ts";
 import { wholeNumber } from "./numbers.ts";
 
@@ -48,15 +47,10 @@ async function run(options: Options): Promise<void> {
   const samples = decodeURIComponent(new URL("../samples", import.meta.url).pathname);
   const shipped = await shippedSamples(samples);
   const models = options.model ?? MODELS;
-  const https: string[] = [];
-  for (const model of models) {
-    if ((await loadModel(model)).description.protocol === "https") https.push(model);
-  }
   const usual = CONTENT_SIZES[quick ? "quick" : "full"];
   await runAndReport(out, options.json ?? false, async (onProgress) =>
     runContent({
       models,
-      https,
       real: samplesForAttacks(shipped),
       learned: shipped.map(({ captures, label }) => ({
         label,

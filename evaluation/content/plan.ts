@@ -31,8 +31,6 @@ export const CONTENT_SIZES: Readonly<Record<"quick" | "full", ContentSizes>> = {
 export interface ContentPlan {
   /** Models of the tunnels; constant rate is added. */
   readonly models: readonly string[];
-  /** Models that claim to be https: single connections of theirs are compared with real ones. */
-  readonly https: readonly string[];
   /** Real traffic by protocol that attackers have. */
   readonly real: readonly LabelledCaptures[];
   /** Real traffic by protocol that models were learned from. */
@@ -121,7 +119,7 @@ export function planContent(plan: ContentPlan, add: (job: Job) => number): Plann
         plain,
         near: real,
         first: plan.real.map(({ captures, label }) => ({ label, files: captures.map(String) })),
-        disguises: [{ how: "bare" }, { how: "relay" }, CONSTANT, ...under(plan.https)],
+        disguises: [{ how: "bare" }, { how: "relay" }, CONSTANT, ...under(plan.models)],
         pages,
         visits: looks,
         runs,

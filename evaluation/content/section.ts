@@ -155,7 +155,7 @@ function connectionsTables(found: ConnectionsResult): EvaluationTable[] {
       note:
         `Thresholds are set so that at most this share of the real connections of one half of the runs is accused (less than one of them on the left), and asked about the other half, both ways. With ${accused.n} of them a false-positive rate below ${
           small(bound)
-        } (3/n) cannot be shown, whatever is found. A plain relay (made: each connection inside a TLS connection of its own, unpadded) is what has to be found. Idle: the same tunnel with nobody in it.`,
+        } (3/n) cannot be shown, whatever is found. A plain relay (made: each connection inside a TLS connection of its own, unpadded) is what has to be found. Idle: the same tunnel with nobody in it. All models are played inside TLS here, smtp's and ssh's too.`,
     },
     {
       title: "Round trip of what is said against the transport's",

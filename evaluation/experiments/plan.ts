@@ -289,8 +289,6 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
   );
   const content = plan.content === false ? undefined : planContent({
     models: quick ? usual.slice(0, size.leaking) : usual,
-    https: models.filter(({ claims, model }) => claims === "https" && usual.includes(model))
-      .map(({ model }) => model),
     real: plan.real,
     learned: plan.learned,
     tls: plan.tls ?? [],

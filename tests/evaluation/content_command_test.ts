@@ -17,7 +17,6 @@ Deno.test("content: every disguise is asked about pages and users; connections n
     const jobs: Job[] = [];
     const planned = planContent({
       models: ["https", "ssh"],
-      https: ["https"],
       real: real.map((label) => ({ label, captures: [`${label}-1`, `${label}-2`] })),
       learned: [],
       tls: [],
@@ -32,6 +31,8 @@ Deno.test("content: every disguise is asked about pages and users; connections n
   const job = jobs[planned.connections!]!;
   assert.ok(job.kind === "content-connections");
   assert.deepEqual(job.args.plain, [["https-1"], ["https-2"]]);
+  // Whatever a model claims: here all of them are played inside TLS.
+  assert.equal(job.args.disguises.length, 3 + 2 * 3);
   assert.equal(new Set(jobs.map(({ name }) => name)).size, jobs.length);
   assert.equal(plan(["ssh"]).planned.connections, undefined);
 });
