@@ -1,10 +1,11 @@
 import { PROTOCOL_TCP } from "../capture/packet.ts";
 import { readCapture } from "../capture/read_capture.ts";
-import { constantRateFile, loadModel, SEED_CONSTANT_RATE, serialiseModel } from "../models/mod.ts";
+import { constantRateFile, loadModel, serialiseModel } from "../models/mod.ts";
 import { LINKS } from "../lab/link_profile.ts";
 import { demand } from "../lab/needs.ts";
 import { play, type PlayCommand } from "../lab/play.ts";
 import { run } from "../lab/process.ts";
+import { constantRateNamed } from "./constant_rates.ts";
 import { coverSeed } from "./demo/play.ts";
 import { type LabCarrier, type LabLinkOptions, LabNodes, LabPlayFailed } from "./lab_nodes.ts";
 import {
@@ -38,12 +39,6 @@ const IPERF_CLIENT = 5;
 /** An iperf of before version 2.1 sends no header; that of today leaves four bytes of such a client uncounted. */
 const UNCOUNTED = 4;
 
-/** `constant-rate:28` and its like: the rate in kbit/s; undefined for another name. */
-export function constantRateOf(model: string): number | undefined {
-  const rate = /^constant-rate:(\d+)$/.exec(model)?.[1];
-  return rate === undefined ? undefined : Number(rate);
-}
-
 /**
  * The name or path that nodes find a model by: constant rate at a rate of its own is written into `folder`.
  *
@@ -53,13 +48,10 @@ export async function playableModel(
   model: string,
   folder: string,
 ): Promise<{ readonly name: string; readonly digest: string; readonly carrier: string }> {
-  const rate = constantRateOf(model);
-  let name = model;
-  if (rate !== undefined) {
-    name = `${folder}/constant-rate.json`;
-    const period = SEED_CONSTANT_RATE.size * 8 / rate;
-    const file = constantRateFile({ ...SEED_CONSTANT_RATE, period });
-    await Deno.writeTextFile(name, serialiseModel(file).text);
+  const constant = constantRateNamed(model);
+  const name = constant === undefined ? model : `${folder}/constant-rate.json`;
+  if (constant !== undefined) {
+    await Deno.writeTextFile(name, serialiseModel(constantRateFile(constant)).text);
   }
   const { carrier, digest } = (await loadModel(name)).description;
   return { name, digest, carrier };

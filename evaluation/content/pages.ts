@@ -1,6 +1,6 @@
 import { LAB_LINK } from "../../lab/link_profile.ts";
 import { Draws } from "../../plugins/attacks/draws.ts";
-import { modelNamed } from "../experiments/transfers.ts";
+import { modelNamed } from "../constant_rates.ts";
 import { shareOf } from "../metrics.ts";
 import { type ToldByRun, toldByRun } from "./by_run.ts";
 import { type Disguise, observe, type Scene, type Seen } from "./observe.ts";

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
-import { ConstantRate, type CoverModel, type End, loadModel } from "../../models/mod.ts";
+import type { End } from "../../models/mod.ts";
+import { modelNamed } from "../constant_rates.ts";
 import { coverSeed } from "../demo/play.ts";
 import { SIMULATED_LINKS } from "../simulation/links.ts";
 import { SimulatedTunnel } from "../simulation/simulated_tunnel.ts";
@@ -34,17 +35,6 @@ export interface TransferResult {
   readonly overhead: readonly number[];
   /** Transfers that were not through in four hours. */
   readonly unfinished: number;
-}
-
-/** Message size of constant rate, in bytes on the wire. */
-const SIZE = 1448;
-
-/** The model of this name, or constant rate at some kbit/s. */
-export async function modelNamed(name: string): Promise<CoverModel> {
-  const rate = /^constant-rate:(\d+)$/.exec(name);
-  if (rate === null) return await loadModel(name);
-  const period = SIZE * 8 / Number(rate[1]);
-  return new ConstantRate({ size: SIZE, period, exchanges: 10 });
 }
 
 /** Carries bytes one way under a model, in virtual time. */
