@@ -12,6 +12,7 @@ import type {
 import {
   drawConnectionGap,
   drawEpisode,
+  drawPause,
   drawSession,
   type Layers,
   layersSchema,
@@ -260,6 +261,11 @@ export class ConditionalModel implements CoverModel {
   /** The gap after a connection. */
   connectionGap(random: Random): number | "close" {
     return drawConnectionGap(this.#content.layers, random);
+  }
+
+  /** How long a person who goes on takes until the next thing; undefined where the captures did not show it. */
+  pause(random: Random): number | undefined {
+    return drawPause(this.#content.layers, random);
   }
 
   /** One connection. */

@@ -68,6 +68,11 @@ export interface ConnectionPlan {
 export interface EpisodePlan {
   /** Gaps between connection starts, in milliseconds; the first counts from the episode's start. */
   readonly starts: readonly number[];
+  /**
+   * Where the model has no session layer: milliseconds from the start of the last connection before the episode to
+   * the episode's first. If absent, {@linkcode CoverModel.connectionGap} says it.
+   */
+  readonly pause?: number;
 }
 
 /** One session of one user: pauses before each episode. */
@@ -123,6 +128,12 @@ export interface CoverModel {
    * `"close"`: the next opens when the one before has closed.
    */
   connectionGap(random: Random): number | "close";
+  /**
+   * How long a person who goes on takes until the next thing: milliseconds from the start of the last connection
+   * that one thing opened to the first of the next. The schedules `demand` and `adaptive` draw from it while users
+   * want something. Where it is absent or undefined they draw from the pauses of sessions, or from gaps.
+   */
+  pause?(random: Random): number | undefined;
   /** One connection; with `kind`, one of {@linkcode CoverModel.kinds}, one of that kind. */
   connection(random: Random, kind?: string): ConnectionPlan;
 }

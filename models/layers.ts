@@ -4,10 +4,18 @@ import {
   drawFrom,
   linearSchema,
   type LinearTable,
+  MOST_KNOTS,
   stepSchema,
   type StepTable,
+  timeSchema,
 } from "./quantile_table.ts";
 import type { Random } from "./random.ts";
+
+/** Most gaps of one click that are kept. */
+export const MOST_CLICK = 256;
+
+/** How far a drawn gap within a click lies from the observed one, as a share of it. */
+const CLICK_REACH = 0.2;
 
 /**
  * Swing's layers above the connection (its Table 1: users, RREs, connections). A layer that the captures
@@ -19,10 +27,23 @@ export interface Layers {
   readonly open?: number | undefined;
   /** Milliseconds from one connection's start to the next one's, of the same client. */
   readonly connectionGap?: LinearTable | undefined;
+  /**
+   * What one thing that a person does opens, and how long until the next: connections of one client that start less
+   * than a second after the one before, drawn together. Swing's RRE is wider, and independent gaps inside it lose
+   * that a page's connections start as one.
+   */
+  readonly click?: {
+    /** Milliseconds between the starts of each click that was observed. */
+    readonly starts: readonly (readonly number[])[];
+    /** Milliseconds from a click's last start to the next click's first, within an episode. */
+    readonly pause: LinearTable;
+  } | undefined;
   /** Swing's RRE. */
   readonly episode?: {
     /** Connections in an episode (numconn). */
     readonly connections: StepTable;
+    /** Clicks in an episode. */
+    readonly clicks?: StepTable | undefined;
     /** Milliseconds between connection starts inside an episode (interConn). */
     readonly gap?: LinearTable | undefined;
   } | undefined;
@@ -39,8 +60,22 @@ export interface Layers {
 export const layersSchema: v.GenericSchema<unknown, Layers> = v.strictObject({
   open: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
   connectionGap: v.optional(linearSchema),
+  click: v.optional(
+    v.strictObject({
+      starts: v.pipe(
+        v.array(v.pipe(v.array(timeSchema), v.maxLength(MOST_CLICK))),
+        v.minLength(1),
+        v.maxLength(MOST_KNOTS),
+      ),
+      pause: linearSchema,
+    }),
+  ),
   episode: v.optional(
-    v.strictObject({ connections: stepSchema(1, 10_000), gap: v.optional(linearSchema) }),
+    v.strictObject({
+      connections: stepSchema(1, 10_000),
+      clicks: v.optional(stepSchema(1, 10_000)),
+      gap: v.optional(linearSchema),
+    }),
   ),
   session: v.optional(
     v.strictObject({ episodes: stepSchema(1, 10_000), pause: v.optional(linearSchema) }),
@@ -58,10 +93,38 @@ export function drawSession(layers: Layers, random: Random): SessionPlan | undef
   return { pauses };
 }
 
-/** Draws an episode, or undefined where the captures showed none, or no session to play it in. */
+type Click = NonNullable<Layers["click"]>;
+
+/** Milliseconds between the starts of a click that is like one of those observed. */
+function drawClick({ starts }: Click, random: Random): number[] {
+  return starts[random.integer(starts.length)]!.map((gap) =>
+    gap * (1 + CLICK_REACH * (2 * random.float() - 1))
+  );
+}
+
+/** Draws how long a person who goes on takes until the next thing; undefined where no captures showed it. */
+export function drawPause({ click }: Layers, random: Random): number | undefined {
+  return click === undefined ? undefined : drawFrom(click.pause, random);
+}
+
+/**
+ * Draws an episode, or undefined where the captures showed none. Without a session to play it in, an episode is one
+ * click, after a pause.
+ */
 export function drawEpisode(layers: Layers, random: Random): EpisodePlan | undefined {
-  if (layers.session === undefined || layers.episode === undefined) return undefined;
-  const { connections, gap } = layers.episode;
+  const { click, episode, session } = layers;
+  if (session === undefined || episode === undefined) {
+    if (click === undefined) return undefined;
+    return { starts: [0, ...drawClick(click, random)], pause: drawFrom(click.pause, random) };
+  }
+  const { clicks, connections, gap } = episode;
+  if (click !== undefined && clicks !== undefined) {
+    const all = [0, ...drawClick(click, random)];
+    for (let left = drawFrom(clicks, random); left > 1; left--) {
+      all.push(drawFrom(click.pause, random), ...drawClick(click, random));
+    }
+    return { starts: all };
+  }
   const starts = [0];
   for (let left = drawFrom(connections, random); left > 1; left--) {
     starts.push(gap === undefined ? 0 : drawFrom(gap, random));

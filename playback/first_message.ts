@@ -3,7 +3,7 @@ import type { ConnectionPlan, DataRequest } from "../models/cover_model.ts";
 import type { PlanSource } from "../models/plans.ts";
 import type { SizeGrid } from "./cover_connection.ts";
 import { largestBody } from "./engine_frames.ts";
-import type { Kinds } from "./kinds.ts";
+import { type Kinds, larger } from "./kinds.ts";
 import { encodeExchange, MAX_PLANNED_SIZE } from "./plan_codec.ts";
 import { recordsOf, settlePlan } from "./script.ts";
 import { payloadSize, wireSize, withoutOpening } from "./size_grid.ts";
@@ -69,8 +69,8 @@ function grow(request: DataRequest, by: number): DataRequest {
  * The plan of a connection whose first record holds at least `minimum` payload bytes (the proof, a
  * set-up). Draws that are smaller are drawn again, up to {@linkcode MAX_ATTEMPTS} times; if none fits, the
  * first draw is enlarged. With `kind`, the same for a connection of that one of `kinds`: the attempts are then
- * other ones, and a draw that is of another kind does not fit. A pure function: both ends get the same plan.
- * Throws BadPlanError.
+ * other ones, each the larger of two draws where the model does not name the kind. A pure function: both ends get the
+ * same plan. Throws BadPlanError.
  */
 export function drawPlan(
   plans: PlanSource,
@@ -82,19 +82,21 @@ export function drawPlan(
   kind = 0,
 ): DrawnPlan {
   let first: ConnectionPlan | undefined;
-  let other: ConnectionPlan | undefined;
   let only: number | undefined;
   let alike = true;
   const name = kinds?.nameFor(kind);
-  const from = name === undefined ? kind * MAX_ATTEMPTS : 0;
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const drawn = plans.connection(session, serial, from + attempt, name);
+  const decides = kinds?.decides(kind);
+  const draw = (attempt: number) => {
+    const drawn = plans.connection(session, serial, attempt, name);
     check(drawn, plans.description.name);
+    return drawn;
+  };
+  const from = name === undefined ? 2 * kind * MAX_ATTEMPTS : 0;
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const drawn = decides === undefined
+      ? draw(from + attempt)
+      : larger(draw(from + 2 * attempt), draw(from + 2 * attempt + 1), decides);
     const plan = withoutOpening(drawn, plans.description.carrier, grid);
-    if (kinds?.holds(kind, drawn) === false) {
-      other ??= plan;
-      continue;
-    }
     first ??= plan;
     const [record] = recordsOf(plan.exchanges[0]!.request, grid);
     if (payloadSize(record!, grid) >= minimum) {
@@ -104,7 +106,7 @@ export function drawPlan(
     alike &&= record === only;
     if (alike && attempt + 1 === ALIKE) break;
   }
-  const chosen = (first ?? other)!;
+  const chosen = first!;
   const [{ request, response }, ...rest] = chosen.exchanges as [
     ConnectionPlan["exchanges"][number],
     ...ConnectionPlan["exchanges"],

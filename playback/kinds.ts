@@ -30,32 +30,36 @@ function mean(volumes: readonly Volume[]): Volume {
   return { client: sum("client") / count, server: sum("server") / count };
 }
 
+/** The one of two plans that carries more from one end. */
+export function larger(one: ConnectionPlan, other: ConnectionPlan, end: End): ConnectionPlan {
+  return volumeOf(other)[end] > volumeOf(one)[end] ? other : one;
+}
+
 /**
  * The kinds of connection that the `adaptive` schedule chooses among. Kind 0 is the model's own mixture. The others
- * are those that the model names; if it names none, kind 1 (`download`) is the upper tercile of its connections by
- * what the server sends, kind 2 (`upload`) by what the client sends. The terciles are those of a sample drawn from
- * the same plans, so that both ends have the same.
+ * are those that the model names; if it names none, kind 1 (`download`) is the one of two draws in which the server
+ * sends more, kind 2 (`upload`) the one in which the client does. So each is a connection that the model draws, and
+ * at most twice as often as it draws it anyway: more than one bit it cannot tell.
  */
 export class Kinds {
   /** Names, that of kind 0 first. */
   readonly names: readonly string[];
-  /** What a connection of each kind carries on average. */
+  /** What a connection of each kind carries on average, by a sample: both ends have the same. */
   readonly means: readonly Volume[];
-  readonly #least: readonly (Partial<Volume> | undefined)[];
   readonly #named: readonly string[];
 
   /** Draws the sample: some 50 connections. */
   constructor(plans: PlanSource) {
     const sample = Array.from(
       { length: SAMPLES },
-      (_, i) => volumeOf(plans.connection(SAMPLE_SESSION, i, 1)),
+      (_, i) => plans.connection(SAMPLE_SESSION, i, 1),
     );
+    const usual = mean(sample.map(volumeOf));
     this.#named = (plans.kinds ?? []).slice(0, MOST_KINDS - 1);
     if (this.#named.length > 0) {
       this.names = ["any", ...this.#named];
-      this.#least = [];
       this.means = [
-        mean(sample),
+        usual,
         ...this.#named.map((kind) =>
           mean(Array.from(
             { length: SAMPLES_OF_KIND },
@@ -66,14 +70,14 @@ export class Kinds {
       return;
     }
     this.names = ["any", "download", "upload"];
-    const tercile = (end: End) => {
-      const sizes = sample.map((volume) => volume[end]).sort((a, b) => a - b);
-      const least = sizes[Math.floor(sizes.length * 2 / 3)]!;
-      return { least, mean: mean(sample.filter((volume) => volume[end] >= least)) };
-    };
-    const [down, up] = [tercile("server"), tercile("client")];
-    this.#least = [undefined, { server: down.least }, { client: up.least }];
-    this.means = [mean(sample), down.mean, up.mean];
+    // Each with each of the others, which is all pairs of two draws that the sample has.
+    const more = (end: End) =>
+      mean(
+        sample.flatMap((one, i) =>
+          sample.slice(0, i).map((other) => volumeOf(larger(one, other, end)))
+        ),
+      );
+    this.means = [usual, more("server"), more("client")];
   }
 
   /** The model's own name of a kind, if it names kinds. */
@@ -81,12 +85,10 @@ export class Kinds {
     return kind > 0 ? this.#named[kind - 1] : undefined;
   }
 
-  /** Whether a plan is of a kind; always true for those that the model names. */
-  holds(kind: number, plan: ConnectionPlan): boolean {
-    const least = this.#least[kind];
-    if (least === undefined) return true;
-    const volume = volumeOf(plan);
-    return volume.client >= (least.client ?? 0) && volume.server >= (least.server ?? 0);
+  /** Of a kind that the model does not name: the end whose bytes decide between two draws. */
+  decides(kind: number): End | undefined {
+    if (this.#named.length > 0) return undefined;
+    return kind === 1 ? "server" : kind === 2 ? "client" : undefined;
   }
 }
 

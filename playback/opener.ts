@@ -26,7 +26,7 @@ import { Lead } from "./lead.ts";
 import type { Opening } from "./openings.ts";
 import { PlanFormatError } from "./plan_codec.ts";
 import { PlanSender } from "./plans_sent.ts";
-import { type OpenRequest, Schedule } from "./schedule.ts";
+import { type GoesOn, type OpenRequest, Schedule } from "./schedule.ts";
 import { Script } from "./script.ts";
 
 /** An open connection, handed to an opener by its owner. */
@@ -77,11 +77,6 @@ export interface OpenerOptions extends EngineOptions {
   readonly sessions?: number;
   /** Who decides when episodes start and of what kind; `strict` if absent. */
   readonly schedule?: Scheduling;
-  /**
-   * Unless `strict`: the longest pause, in milliseconds, while a stream is open or data waits, on average: each is drawn
-   * between half of it and one and a half; 1000 if absent.
-   */
-  readonly maximumGap?: number;
   /**
    * The least payload of a connection's first record: what the proof of later connections needs, and
    * two bytes. 18 if absent.
@@ -274,9 +269,8 @@ export class Opener extends Engine {
         first,
         stride: () => this.#stride,
         wanted: () => this.#schedule !== "strict" && this.#wanted,
-        waiting: () => this.#schedule !== "strict" && this.#waiting,
         mostOpen: this.#options.model.mostOpen ?? Infinity,
-        longest: (session, serial) => this.#longest(session, serial),
+        goesOn: (session, serial, opening) => this.#goesOn(session, serial, opening),
         kind: () => this.#kind(),
         open: (request) => this.#wantOpen(request),
       });
@@ -359,10 +353,19 @@ export class Opener extends Engine {
     this.#pokeTimer = { time, timer };
   }
 
-  /** Not always the same: no person's pauses are equal to the millisecond. */
-  #longest(session: number, serial: number): number {
-    const random = new SeededRandom(substream(this.#setupSeed, "longest", session, serial));
-    return (this.#options.maximumGap ?? 1000) * (0.5 + random.float());
+  /**
+   * When somebody who goes on begins the next episode: after another pause that the model draws, the one within
+   * activity if it knows of such. So no pause is shorter than people's, and none as regular as a rule would be.
+   */
+  #goesOn(session: number, serial: number, { after, time }: Opening): GoesOn {
+    const { model } = this.#options;
+    const random = new SeededRandom(substream(this.#setupSeed, "goes on", session, serial));
+    const pause = model.pause?.(random);
+    if (pause !== undefined) return { after: "start", time: pause };
+    const pauses = model.session(random)?.pauses ?? [];
+    if (pauses.length > 1) return { after, time: pauses[1 + random.integer(pauses.length - 1)]! };
+    const gap = model.connectionGap(random);
+    return gap === "close" ? { after, time } : { after, time: gap };
   }
 
   // What kind.
@@ -761,7 +764,7 @@ export class Opener extends Engine {
     return this.tunnel.backlog > 0 || this.#peerBacklog > 0;
   }
 
-  /** Lets the slot that pauses and would go on first start now; the others pause no longer than allowed. */
+  /** Lets all slots go on: the one that would do so first as if users had wanted something all along. */
   #onDemand(): void {
     if (this.#schedule === "strict" || this.#demandTimer !== undefined || this.#stopped) return;
     this.#demandTimer = this.clock.at(this.clock.now(), () => {
@@ -769,11 +772,10 @@ export class Opener extends Engine {
       if (!this.#wanted) return;
       let first: Schedule | undefined;
       for (const slot of this.#slots) {
-        slot.hurry(false);
-        const until = slot.pausedUntil;
-        if (until !== undefined && until < (first?.pausedUntil ?? Infinity)) first = slot;
+        const until = slot.pausedUntil ?? Infinity;
+        if (first === undefined || until < (first.pausedUntil ?? Infinity)) first = slot;
       }
-      first?.hurry(true);
+      for (const slot of this.#slots) slot.hurry(slot !== first);
     });
   }
 }

@@ -11,7 +11,7 @@ export interface Opening {
   readonly after: "start" | "close" | "quiet";
   /** Milliseconds, in steps of 1/64, so that it can be sent. */
   readonly time: number;
-  /** Whether an episode begins with it: demand may then cut the time short. */
+  /** Whether an episode begins with it: demand may then begin it sooner. */
   readonly begins: boolean;
 }
 
@@ -118,12 +118,15 @@ export class DrawnOpenings implements OpeningSource {
         book.ended = true;
         return;
       }
-      if (pauses === undefined && index > 0 && next > 0) {
+      const episode = this.#plans.episode(session, index);
+      const follows = pauses === undefined && index > 0 && next > 0;
+      if (follows && episode?.pause !== undefined) {
+        pause += Math.max(LEAST_TURN, pauseOf(episode.pause));
+      } else if (follows) {
         // No session layer: nothing is known of pauses between episodes but the connections' own gap.
         const gap = this.#plans.connectionGap(session, next - 1);
         pause += Math.max(LEAST_TURN, gap === "close" ? 0 : pauseOf(gap));
       } else pause += Math.max(LEAST_TURN, pauseOf(pauses?.[index]));
-      const episode = this.#plans.episode(session, index);
       if (episode === undefined) {
         book.openings.push({ after: "quiet", time: pause, begins: true });
         book.endlessFrom = next + 1;
@@ -135,7 +138,12 @@ export class DrawnOpenings implements OpeningSource {
         book.from += book.openings.length;
         book.openings = [];
       }
-      book.openings.push({ after: "quiet", time: pause + pauseOf(first), begins: true });
+      book.openings.push({
+        // Only a session tells how long people are quiet. What follows at a pause does so while others are open.
+        after: follows && episode.pause !== undefined ? "start" : "quiet",
+        time: pause + pauseOf(first),
+        begins: true,
+      });
       for (const gap of others) {
         book.openings.push({ after: "start", time: pauseOf(gap), begins: false });
       }

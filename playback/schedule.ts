@@ -29,20 +29,21 @@ export interface ScheduleOptions {
   readonly stride: () => number;
   /** Whether users want anything, so that pauses before episodes are to be short; never in `strict`. */
   readonly wanted: () => boolean;
-  /** Whether users' data waits to be sent, so that an episode may begin while another is played; never in `strict`. */
-  readonly waiting: () => boolean;
   /** Connections of the slot that are open at once, at most: further ones wait until one has closed. */
   readonly mostOpen: number;
   /**
-   * The longest pause before a connection that begins an episode while users want something, in milliseconds: the
-   * same whenever it is asked for.
+   * When somebody who goes on would open a connection that begins an episode, of whom the model says `opening`: the
+   * same whenever it is asked for. It is opened then, or when the model says, whichever comes first.
    */
-  readonly longest: (session: number, serial: number) => number;
+  readonly goesOn: (session: number, serial: number, opening: Opening) => GoesOn;
   /** The kind of an episode that begins. */
   readonly kind: () => number;
   /** Opens a connection, now or, behind a limit, later. */
   readonly open: (request: OpenRequest) => void;
 }
+
+/** After what, and how many milliseconds after it, somebody who goes on does the next thing. */
+export type GoesOn = Pick<Opening, "after" | "time">;
 
 /** Openings later than this move what follows them; smaller lateness does not add up. */
 const FORGIVEN = 20;
@@ -58,8 +59,9 @@ interface Before {
 /**
  * Opens the connections of one simulated user when their {@linkcode Opening}s say, wherever those come from: the
  * model drawn here, the peer's model drawn here, or what the peer has sent. In `strict` scheduling it
- * follows them alone. Otherwise the pause before an episode may be cut short, if no connection is open or data
- * waits; what an episode plays stays the model's.
+ * follows them alone. Otherwise, while users want something, an episode begins when somebody who goes on would begin
+ * it, if that is sooner: at a pause that is drawn as well. When users begin to want something after that, it begins
+ * at once. What an episode plays stays the model's, and when its connections open after the first.
  */
 export class Schedule {
   readonly #options: ScheduleOptions;
@@ -71,7 +73,9 @@ export class Schedule {
   /** When a connection last closed while as many were open as may be. */
   #freed = -Infinity;
   #before: Before | undefined;
-  #pause: { opening: Opening; began: number; due: number; timer: Timer } | undefined;
+  #pause: { opening: Opening; due: number; timer: Timer } | undefined;
+  /** The next opening, if what it counts from has not happened yet. */
+  #awaiting: Opening | undefined;
   /** The next opening was not known when it was asked for. */
   #missed = false;
   #running = false;
@@ -96,6 +100,7 @@ export class Schedule {
     this.#running = false;
     if (this.#pause !== undefined) this.#options.clock.cancel(this.#pause.timer);
     this.#pause = undefined;
+    this.#awaiting = undefined;
   }
 
   /** The connection that is next: its session and serial number. */
@@ -108,34 +113,45 @@ export class Schedule {
     if (this.#missed) this.#arm();
   }
 
-  /** When the pause that could be cut short ends; undefined if the slot is not pausing. */
+  /** When the next episode begins, as far as that is known; undefined if something has to happen first. */
   get pausedUntil(): number | undefined {
-    const pause = this.#pause;
-    return pause?.opening.begins && this.#live === 0 ? pause.due : undefined;
+    return this.#pause?.opening.begins ? this.#pause.due : undefined;
   }
 
-  /** Cuts a pause short: to now, or to the longest one while users are active. */
-  hurry(now: boolean): void {
-    const { clock, longest, waiting } = this.#options;
+  /**
+   * Users want something from now on: the next episode begins when somebody who goes on would begin it. `late` counts
+   * that pause from now, so that several simulated users do not all act at the same moment.
+   */
+  hurry(late: boolean): void {
+    const { clock } = this.#options;
+    if (!this.#running || this.#opening || this.#live >= this.#options.mostOpen) return;
     const pause = this.#pause;
-    if (!pause?.opening.begins) return;
-    // A model without episodes pauses while connections are open: they may have room enough.
-    if (this.#live > 0 && (now || !waiting())) return;
-    const due = now
-      ? clock.now()
-      : Math.max(clock.now(), pause.began + longest(this.#session, this.#serial));
-    if (due >= pause.due) return;
-    clock.cancel(pause.timer);
-    this.#setPause(pause.opening, pause.began, due);
+    const opening = pause?.opening ?? this.#awaiting;
+    if (!opening?.begins) return;
+    const due = this.#soonest(opening, late ? clock.now() : -Infinity);
+    if (due === undefined || due >= (pause?.due ?? Infinity)) return;
+    if (pause !== undefined) clock.cancel(pause.timer);
+    this.#setPause(opening, due);
   }
 
-  #setPause(opening: Opening, began: number, due: number): void {
+  /** When somebody who goes on would begin an episode, counted from `since` at the earliest; undefined if not known. */
+  #soonest(opening: Opening, since: number): number | undefined {
+    const { clock, goesOn } = this.#options;
+    const { after, time } = goesOn(this.#session, this.#serial, opening);
+    const from = this.#trigger({ after, time, begins: true });
+    return from === undefined
+      ? undefined
+      : Math.max(clock.now(), Math.max(from, since) + time, this.#freed);
+  }
+
+  #setPause(opening: Opening, due: number): void {
+    this.#awaiting = undefined;
     const timer = this.#options.clock.at(due, () => {
       this.#pause = undefined;
       this.#fire(opening, due);
       this.#arm();
     });
-    this.#pause = { opening, began, due, timer };
+    this.#pause = { opening, due, timer };
   }
 
   /** Waits for the next opening's time, if what it counts from has happened. */
@@ -154,7 +170,11 @@ export class Schedule {
         return;
       }
       const began = this.#trigger(opening);
-      if (began === undefined) return;
+      if (began === undefined) {
+        this.#awaiting = opening;
+        if (wanted()) this.hurry(false);
+        return;
+      }
       const now = clock.now();
       // What is heard of late is not late, nor is what had to wait for another to close.
       const due = Math.max(began + opening.time, this.#missed ? now : 0, this.#freed);
@@ -163,9 +183,21 @@ export class Schedule {
         this.#fire(opening, due);
         continue;
       }
-      this.#setPause(opening, began, due);
+      this.#setPause(opening, due);
       if (opening.begins && wanted()) this.hurry(false);
     }
+  }
+
+  /** No connection is open any more: what was to begin at somebody's next step may be due sooner. */
+  #onQuiet(): void {
+    const { clock } = this.#options;
+    this.#quietSince = clock.now();
+    const pause = this.#pause;
+    if (pause?.opening.after !== "quiet") return;
+    const due = clock.now() + pause.opening.time;
+    if (due >= pause.due) return;
+    clock.cancel(pause.timer);
+    this.#setPause(pause.opening, due);
   }
 
   /** When that happened which an opening counts from. */
@@ -201,9 +233,8 @@ export class Schedule {
       closed: () => {
         before.closed = clock.now();
         if (this.#live === this.#options.mostOpen) this.#freed = clock.now();
-        if (--this.#live === 0) this.#quietSince = clock.now();
+        if (--this.#live === 0) this.#onQuiet();
         this.#arm();
-        if (this.#running && this.#options.wanted()) this.hurry(false);
       },
     });
     this.#opening = false;

@@ -57,7 +57,6 @@ export type User = typeof USERS[number];
 /** Connections of a kind, of each sort of user, below which nothing is said of it. */
 const FEWEST = 60;
 
-const WARM_UP = 60_000;
 const TREES = 100;
 
 /** What an observer sees of one cover connection, and its kind. */
@@ -126,6 +125,16 @@ function beGreedy(tunnel: SimulatedTunnel, most: number): void {
   tunnel.run(most);
 }
 
+/** Lets a user act for `span` milliseconds. */
+export function act(tunnel: SimulatedTunnel, user: User, seed: Uint8Array, span: number): void {
+  if (user === "busy") beBusy(tunnel, new SeededRandom(substream(seed, "user")), span);
+  else if (user === "greedy") beGreedy(tunnel, span);
+  else tunnel.run(span);
+}
+
+/** Milliseconds before a user who is watched begins to act. */
+export const WARM_UP = 60_000;
+
 /** What an observer sees of a user for some minutes, in virtual time: connections that were opened and closed in them. */
 export function watch(
   model: CoverModel,
@@ -157,10 +166,7 @@ export function watch(
   });
   tunnel.run(WARM_UP);
   const from = tunnel.clock.now();
-  const span = minutes * 60_000;
-  if (user === "busy") beBusy(tunnel, new SeededRandom(substream(seed, "user")), span);
-  else if (user === "greedy") beGreedy(tunnel, span);
-  else tunnel.run(span);
+  act(tunnel, user, seed, minutes * 60_000);
   tunnel.stop();
   return [...seen.values()].filter(({ closed, opened }) => closed !== undefined && opened >= from);
 }

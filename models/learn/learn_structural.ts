@@ -1,7 +1,7 @@
 import { linearTable, stepTable } from "../quantile_table.ts";
 import { type CloseTable, MOST_PAIRS, type StructuralContent } from "../structural.ts";
 import type { ObservedConnection, ObservedLayers, ObservedMessage } from "./observation.ts";
-import { layersOf } from "./timeline.ts";
+import { swingLayersOf } from "./timeline.ts";
 
 /** The record sizes of messages, each counted once for each record; runs are kept short. */
 function recordSizes(messages: readonly ObservedMessage[]): number[] {
@@ -37,7 +37,8 @@ export function learnStructural(
     }
   }
   return {
-    layers: layersOf(layers),
+    // Each variable by itself: no clicks, which are drawn whole.
+    layers: swingLayersOf(layers),
     pairs: stepTable(connections.map(({ exchanges }) => Math.min(exchanges.length, MOST_PAIRS))),
     requestSize: stepTable(requests.map(({ size }) => size)),
     responseSize: stepTable(

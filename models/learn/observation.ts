@@ -40,6 +40,12 @@ export interface ObservedLayers {
   readonly mostOpen?: number;
   /** Milliseconds from one connection's start to the next, within a session. */
   readonly connectionGaps: readonly number[];
+  /** Milliseconds between the starts of each completed click. */
+  readonly clicks: readonly (readonly number[])[];
+  /** Milliseconds from a click's last start to the next click, within episodes. */
+  readonly clickPauses: readonly number[];
+  /** Clicks in each completed episode. */
+  readonly episodeClicks: readonly number[];
   /** Connections in each completed episode. */
   readonly episodeConnections: readonly number[];
   /** Milliseconds between starts inside episodes. */

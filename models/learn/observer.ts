@@ -68,6 +68,22 @@ const PAUSE = 2.5;
 /** Values of the jitter that are kept. */
 const MOST_JITTER = 20_000;
 
+/** Bytes of a TLS alert that closes: on a connection that was never used they are all that its client says. */
+const CLOSE_ALERT = 24;
+
+/**
+ * Whether a connection's client said anything: browsers open some that they then do not use. Cover has none of those,
+ * so they count neither for how many start nor when.
+ */
+function carries({ handshake, missingBytes, segments }: Connection): boolean {
+  if (handshake.end === "unknown") return true;
+  let bytes = missingBytes[CLIENT];
+  for (let i = 0; i < segments.length; i++) {
+    if (segments.side[i] === CLIENT) bytes += segments.size[i]!;
+  }
+  return bytes > handshake.bytes[CLIENT] + CLOSE_ALERT;
+}
+
 type MessagesOf = (connection: Connection) => readonly PathMessage[];
 
 interface Waiting {
@@ -177,7 +193,9 @@ export class Observer {
     const { handshake, end } = connection;
     if (!isOf(connection, protocol, byPort)) return "another protocol";
     if (connection.start !== "syn") return "opening not captured";
-    this.timeline.add(connection.clientAddress, connection.startTime, connection.endTime);
+    if (carries(connection)) {
+      this.timeline.add(connection.clientAddress, connection.startTime, connection.endTime);
+    }
     if (connection.oneSided) return "one direction only";
     if (handshake.carrier !== "unknown" && !protocol.handshakes.includes(handshake.carrier)) {
       return "not encrypted, or the port of another protocol";

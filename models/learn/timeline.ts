@@ -1,5 +1,5 @@
-import type { Layers } from "../layers.ts";
-import { linearTable, stepTable } from "../quantile_table.ts";
+import { type Layers, MOST_CLICK } from "../layers.ts";
+import { linearTable, MOST_KNOTS, roundTime, stepTable } from "../quantile_table.ts";
 import type { ObservedLayers } from "./observation.ts";
 
 /**
@@ -11,6 +11,12 @@ export const EPISODE_TIMEOUT = 30_000;
 
 /** Swing's SESStimeout: an episode that starts within 5 minutes of the end of the one before it. */
 export const SESSION_TIMEOUT = 300_000;
+
+/**
+ * A connection that starts within this many milliseconds of the start of the one before it, by the same client, was
+ * opened for the same thing that the person did.
+ */
+export const CLICK_TIMEOUT = 1_000;
 
 /** A layer that rests on fewer completed observations than this is absent. */
 export const LEAST_OBSERVATIONS = 5;
@@ -38,6 +44,9 @@ export class Timeline {
   #connections: { client: number; start: number; end: number }[] = [];
   #count = 0;
   readonly #connectionGaps: number[] = [];
+  readonly #clicks: number[][] = [];
+  readonly #clickPauses: number[] = [];
+  readonly #episodeClicks: number[] = [];
   readonly #episodeConnections: number[] = [];
   readonly #episodeGaps: number[] = [];
   readonly #sessionEpisodes: number[] = [];
@@ -76,10 +85,19 @@ export class Timeline {
     this.#mostOpen = Math.max(this.#mostOpen, mostOpen(connections));
     let episodes = 1;
     let inEpisode = 1;
+    let clicks = 1;
+    let click: number[] = [];
     let gaps: number[] = [];
     let episodeEnd = connections[0]!.end;
     let before = connections[0]!.start;
+    const endClick = () => {
+      this.#clicks.push(click.slice(0, MOST_CLICK));
+      click = [];
+    };
     const endEpisode = () => {
+      endClick();
+      this.#episodeClicks.push(clicks);
+      clicks = 1;
       this.#episodeConnections.push(inEpisode);
       for (const gap of gaps) this.#episodeGaps.push(gap);
       inEpisode = 1;
@@ -92,6 +110,12 @@ export class Timeline {
         this.#connectionGaps.push(gap);
         gaps.push(gap);
         inEpisode++;
+        if (gap <= CLICK_TIMEOUT) click.push(roundTime(gap));
+        else {
+          endClick();
+          clicks++;
+          this.#clickPauses.push(gap);
+        }
         episodeEnd = Math.max(episodeEnd, end);
         continue;
       }
@@ -107,6 +131,7 @@ export class Timeline {
       episodeEnd = end;
     }
     if (captureEnd - before > EPISODE_TIMEOUT) endEpisode();
+    else if (captureEnd - before > CLICK_TIMEOUT) endClick();
     if (captureEnd - episodeEnd > SESSION_TIMEOUT) this.#sessionEpisodes.push(episodes);
   }
 
@@ -115,6 +140,9 @@ export class Timeline {
     return {
       mostOpen: this.#mostOpen,
       connectionGaps: this.#connectionGaps,
+      clicks: this.#clicks,
+      clickPauses: this.#clickPauses,
+      episodeClicks: this.#episodeClicks,
       episodeConnections: this.#episodeConnections,
       episodeGaps: this.#episodeGaps,
       sessionEpisodes: this.#sessionEpisodes,
@@ -129,9 +157,13 @@ export class Timeline {
  */
 export function layersOf(observed: ObservedLayers): Layers {
   const { connectionGaps, episodeConnections, episodeGaps, sessionEpisodes, pauses } = observed;
-  const { mostOpen = 0 } = observed;
+  const { clickPauses, clicks, episodeClicks, mostOpen = 0 } = observed;
+  const click = !enough(clicks) || !enough(clickPauses)
+    ? undefined
+    : { starts: thinned(clicks), pause: linearTable(clickPauses) };
   const episode = !shown(episodeConnections, episodeGaps) ? undefined : {
     connections: stepTable(episodeConnections),
+    ...(click === undefined ? {} : { clicks: stepTable(episodeClicks) }),
     ...(enough(episodeGaps) ? { gap: linearTable(episodeGaps) } : {}),
   };
   const session = episode === undefined || !shown(sessionEpisodes, pauses) ? undefined : {
@@ -141,9 +173,15 @@ export function layersOf(observed: ObservedLayers): Layers {
   return {
     ...(mostOpen > 0 && enough(connectionGaps) ? { open: mostOpen } : {}),
     ...(enough(connectionGaps) ? { connectionGap: linearTable(connectionGaps) } : {}),
+    ...(click === undefined ? {} : { click }),
     ...(episode === undefined ? {} : { episode }),
     ...(session === undefined ? {} : { session }),
   };
+}
+
+/** The layers as Swing has them, each variable by itself: without clicks. */
+export function swingLayersOf(observed: ObservedLayers): Layers {
+  return layersOf({ ...observed, clicks: [], clickPauses: [], episodeClicks: [] });
 }
 
 /** How many of some connections were open at the same time, at most. */
@@ -155,7 +193,13 @@ function mostOpen(connections: readonly { start: number; end: number }[]): numbe
   return most;
 }
 
-function enough(list: readonly number[]): boolean {
+/** At most {@linkcode MOST_KNOTS} of a list, evenly spaced. */
+function thinned<T>(list: readonly T[]): readonly T[] {
+  const count = Math.min(list.length, MOST_KNOTS);
+  return Array.from({ length: count }, (_, i) => list[Math.floor(i * list.length / count)]!);
+}
+
+function enough(list: readonly unknown[]): boolean {
   return list.length >= LEAST_OBSERVATIONS;
 }
 

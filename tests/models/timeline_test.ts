@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { drawConnectionGap, drawEpisode, drawSession } from "../../models/layers.ts";
-import { layersOf, Timeline } from "../../models/learn/timeline.ts";
+import { drawConnectionGap, drawEpisode, drawPause, drawSession } from "../../models/layers.ts";
+import { layersOf, swingLayersOf, Timeline } from "../../models/learn/timeline.ts";
 import { randomOf } from "./made.ts";
 
 Deno.test("Swing's rules: 30 s makes an episode, 5 min a session, per client", () => {
@@ -29,7 +29,10 @@ Deno.test("gaps between captures never count, nor what a capture's end cuts off"
     timeline.endCapture(capture * 10_000 + 1_000);
   }
   assert.deepEqual(timeline.observed(), {
+    clickPauses: [],
+    clicks: [],
     connectionGaps: [],
+    episodeClicks: [],
     episodeConnections: [],
     episodeGaps: [],
     mostOpen: 1,
@@ -81,4 +84,62 @@ Deno.test("whole layers are learned and drawn", () => {
     assert.equal(session.pauses[0], 0);
     assert.deepEqual(drawEpisode(layers, randomOf(number)), { starts: [0, 500] });
   }));
+});
+
+Deno.test("clicks are learned: what starts within a second of the one before, and pauses between them in an episode", () => {
+  const timeline = new Timeline();
+  for (let i = 0; i < 6; i++) {
+    const start = i * 400_000;
+    for (const at of [0, 250, 251, 5_251, 6_251, 8_251]) {
+      timeline.add("a", start + at, start + at + 10);
+    }
+  }
+  timeline.add("a", 2_400_000, 2_400_010); // cut off by the capture's end
+  timeline.endCapture(2_400_500);
+  const { clickPauses, clicks, episodeClicks } = timeline.observed();
+  assert.deepEqual(clicks.slice(0, 4), [[250, 1], [1_000], [], [250, 1]]);
+  assert.deepEqual([clicks.length, clickPauses.length], [18, 12]);
+  assert.deepEqual([...new Set(clickPauses)].sort(), [2_000, 5_000]);
+  assert.deepEqual(episodeClicks, Array(6).fill(3));
+});
+
+Deno.test("an episode is drawn of whole clicks with pauses between; without sessions it is one click after a pause", () => {
+  const timeline = new Timeline();
+  for (let i = 0; i < 12; i++) {
+    for (const at of [0, 300, 310, 4_310]) {
+      timeline.add("a", i * 100_000 + at, i * 100_000 + at + 9);
+    }
+    if (i % 2 === 1) timeline.endCapture(i * 100_000 + 90_000);
+  }
+  const layers = layersOf(timeline.observed());
+  assert.equal(layers.session, undefined);
+  const near = (actual: number, observed: number) =>
+    assert.ok(Math.abs(actual - observed) <= 0.2 * observed + 1e-9, `${actual}, ${observed}`);
+  fc.assert(fc.property(fc.nat(), (number) => {
+    const { pause, starts } = drawEpisode(layers, randomOf(number))!;
+    assert.equal(pause, 4_000);
+    assert.equal(starts[0], 0);
+    if (starts.length > 1) [300, 10].forEach((gap, i) => near(starts[i + 1]!, gap));
+    assert.ok([1, 3].includes(starts.length));
+  }));
+  const users = new Timeline();
+  for (let session = 0; session < 6; session++) {
+    for (const at of [0, 300, 310, 4_310, 64_310]) {
+      users.add("a", session * 1e6 + at, session * 1e6 + at + 9);
+    }
+    users.endCapture(session * 1e6 + 900_000);
+  }
+  const whole = layersOf(users.observed());
+  assert.deepEqual(whole.episode?.clicks?.values, [1, 2]);
+  fc.assert(fc.property(fc.nat(), (number) => {
+    const { pause, starts } = drawEpisode(whole, randomOf(number))!;
+    assert.equal(pause, undefined);
+    assert.ok(starts.slice(1).filter((gap) => gap > 1_000).every((gap) => gap === 4_000));
+  }));
+  assert.equal(drawPause(whole, randomOf(1)), 4_000);
+  const { click: _, ...swing } = whole;
+  assert.deepEqual(
+    swingLayersOf(users.observed()),
+    { ...swing, episode: { connections: swing.episode!.connections, gap: swing.episode!.gap } },
+  );
 });

@@ -340,7 +340,7 @@ Deno.test("a set-up reads as it was written; another version or length is refuse
 Deno.test("demand: a stream that opens here starts the next episode", () => {
   const opened = (active: boolean) => {
     const world = makeWorld({
-      model: new TestModel({ layers: false, gap: 30_000, exchanges: 2 }),
+      model: new TestModel({ layers: false, gap: 30_000, exchanges: 2, pause: 1500 }),
       opener: { schedule: "demand" },
     });
     world.opener.start();
@@ -358,28 +358,35 @@ Deno.test("demand: a stream that opens here starts the next episode", () => {
   assert.ok(later! >= 5, "while the stream is open, pauses are short");
 });
 
-Deno.test("demand: the acceptor says when data waits there", () => {
-  const cases = [["demand", true, 3], ["demand", false, 2], ["strict", true, 2]] as const;
-  for (const [schedule, writes, opened] of cases) {
+Deno.test("adaptive: the acceptor says how much data waits there, and kinds follow", () => {
+  const cases = [["adaptive", true], ["adaptive", false], ["demand", true], [
+    "strict",
+    true,
+  ]] as const;
+  for (const [schedule, writes] of cases) {
     const world = makeWorld({
-      model: new TestModel({ layers: false, gap: 100_000, exchanges: 60 }),
-      opener: { schedule, sessions: 2, stagger: 20_000, maximumGap: 1e9 },
+      model: new TestModel({ layers: false, gap: 3000 }),
+      opener: { schedule, sessions: 2 },
     });
     world.tunnels.server.onStream = (stream) => {
       stream.accept();
-      const write = () => void stream.write(new Uint8Array(writes ? 200_000 : 0));
       stream.opened.catch(() => {});
-      // One session's first connection is over, the other's is not.
-      const look = () => {
-        if (world.opener.stats.opened === 2 && world.opener.open === 1) write();
-        else world.clock.at(world.clock.now() + 100, look);
+      const write = () => {
+        while (writes && stream.write(new Uint8Array(65_536)) > 0);
       };
-      look();
+      stream.onWritable = write;
+      write();
     };
-    world.tunnels.client.open({ host: "a", port: 1 }).opened.catch(() => {});
+    const near = world.tunnels.client.open({ host: "a", port: 1 });
+    near.opened.catch(() => {});
+    near.onReadable = () => {
+      while (near.read());
+    };
     world.opener.start();
-    world.clock.run(60_000);
-    assert.equal(world.opener.stats.opened, opened, `${schedule}, ${writes}`);
+    world.clock.run(MINUTE);
+    const kinds = new Set(world.logs.client.events.map(({ kind = 0 }) => kind));
+    const expected = schedule === "adaptive" && writes ? [0, 1] : [0];
+    assert.deepEqual([...kinds].sort(), expected, `${schedule}, ${writes}`);
   }
 });
 

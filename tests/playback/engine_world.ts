@@ -28,12 +28,14 @@ export interface TestModelOptions {
   think?: number;
   digest?: string;
   gap?: number | "close";
+  /** How long a person who goes on takes; the model does not say if absent. */
+  pause?: number;
 }
 
 /** A model of every feature that plans have: records, leads, paddings, resets, empty responses. */
 export class TestModel implements CoverModel {
   readonly description: ModelDescription;
-  readonly #options: Required<TestModelOptions>;
+  readonly #options: Required<Omit<TestModelOptions, "pause">> & TestModelOptions;
 
   constructor(options: TestModelOptions = {}) {
     this.#options = {
@@ -67,6 +69,10 @@ export class TestModel implements CoverModel {
 
   connectionGap(): number | "close" {
     return this.#options.gap;
+  }
+
+  pause(): number | undefined {
+    return this.#options.pause;
   }
 
   connection(random: Random): ConnectionPlan {
