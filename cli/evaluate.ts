@@ -1,17 +1,20 @@
 import { Command, repeated } from "./command_line.ts";
-import { UsageError } from "../base/mod.ts";
+import { UsageError, UserError } from "../base/mod.ts";
 import {
   isLearned,
   type LabelledCaptures,
   parseLabelledCaptures,
   samplesForAttacks,
+  shippedCover,
   shippedSamples,
 } from "../evaluation/mod.ts";
 import { shippedTls } from "../evaluation/content/mod.ts";
 import { runEvaluation } from "../evaluation/experiments/run.ts";
+import { readTransfers } from "../evaluation/recorded_transfers.ts";
 import { loadModel } from "../models/mod.ts";
 import { addReportOptions, type ReportOptions, runAndReport } from "./evaluation_output.ts";
 import { wholeNumber } from "./numbers.ts";
+import { note } from "./output.ts";
 
 interface Options extends ReportOptions {
   readonly quick?: boolean;
@@ -20,6 +23,7 @@ interface Options extends ReportOptions {
   readonly real?: string[];
   readonly learned?: string[];
   readonly cover?: string[];
+  readonly transfers?: string;
   readonly content: boolean;
 }
 
@@ -60,15 +64,28 @@ export function command(): Command {
       "--cover <model=file...>",
       "recordings of a model's cover, each a run, in place of simulating it (default: samples/cover, where it ships)",
     )
+    .option(
+      "--transfers <file>",
+      "bulk transfers that `lab transfers` recorded, for figure 1 (default: samples/transfers.json, where it ships)",
+    )
     .option("--no-content", "leave out what content shows: the longest part")
     .action(run);
   return addReportOptions(command, "evaluation-results");
 }
 
-/** Recordings of cover that ship: a folder for each model. */
-async function shippedCover(folder: string): Promise<readonly LabelledCaptures[]> {
-  const there = await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false);
-  return there ? await shippedSamples(folder) : [];
+/** Captures that are asked for are looked for before anything else is done. */
+async function demandFiles(labelled: readonly LabelledCaptures[]): Promise<void> {
+  for (const path of labelled.flatMap(({ captures }) => captures.map(String))) {
+    if (await Deno.stat(path).then(() => true, () => false)) continue;
+    throw new UserError(`${path}: there is no such file`);
+  }
+}
+
+/** Transfers given, or those that ship. */
+async function transfersOf(given: string | undefined, shipped: string) {
+  if (given !== undefined) return await readTransfers(given);
+  const there = await Deno.stat(shipped).then(() => true, () => false);
+  return there ? await readTransfers(shipped) : undefined;
 }
 
 async function run(options: Options): Promise<void> {
@@ -77,8 +94,25 @@ async function run(options: Options): Promise<void> {
     (await shippedSamples(samples)).filter(({ captures }) =>
       captures.some((capture) => isLearned(String(capture)))
     );
+  const models: { model: string; claims: string; digest: string }[] = [];
+  for (const model of options.model ?? MODELS) {
+    const { digest, protocol } = (await loadModel(model)).description;
+    // Inside TLS, constant rate can claim nothing else.
+    models.push({ model, claims: protocol === "constant-rate" ? "https" : protocol, digest });
+  }
+  const recordings = options.real === undefined && options.cover === undefined
+    ? await shippedCover(
+      `${samples}/cover`,
+      new Map(models.map(({ digest, model }) => [model, digest])),
+    )
+    : { cover: [], real: [], stale: [] };
+  for (const model of recordings.stale) {
+    note(`samples/cover/${model} is of another version of ${model}, whose cover is simulated`);
+  }
+  const unlearned = options.real === undefined ? samplesForAttacks(await shipped()) : [];
+  // Real traffic of the same minutes as the cover, where there is some: the clock of a recording shows in it.
   const real = options.real === undefined
-    ? samplesForAttacks(await shipped())
+    ? unlearned.map((own) => recordings.real.find(({ label }) => label === own.label) ?? own)
     : await parseLabelledCaptures(options.real, "--real");
   const learned = options.learned !== undefined
     ? await parseLabelledCaptures(options.learned, "--learned")
@@ -88,17 +122,10 @@ async function run(options: Options): Promise<void> {
       label,
       captures: captures.filter((capture) => isLearned(String(capture))),
     }));
-  const models: { model: string; claims: string }[] = [];
-  for (const model of options.model ?? MODELS) {
-    const { protocol } = (await loadModel(model)).description;
-    // Inside TLS, constant rate can claim nothing else.
-    models.push({ model, claims: protocol === "constant-rate" ? "https" : protocol });
-  }
   const recorded = options.cover === undefined
-    ? (await shippedCover(`${samples}/cover`)).filter(({ label }) =>
-      options.real === undefined && models.some(({ model }) => model === label)
-    )
+    ? recordings.cover
     : await parseLabelledCaptures(options.cover, "--cover");
+  await demandFiles([...real, ...learned, ...recorded]);
   const unknown = recorded.find(({ label }) => !models.some(({ model }) => model === label));
   if (unknown !== undefined) {
     throw new UsageError(
@@ -111,14 +138,18 @@ async function run(options: Options): Promise<void> {
   if (few !== undefined) {
     throw new UsageError(`${few.label}: one run only: give two or more captures, each a run`);
   }
+  const recordedTransfers = await transfersOf(options.transfers, `${samples}/transfers.json`);
+  const moreTls = unlearned.filter((own) => own.label === "https" && !real.includes(own))
+    .flatMap(({ captures }) => captures.map(String));
   await runAndReport(options.out, options.json ?? false, async (onProgress) =>
     runEvaluation({
       real,
       learned,
       recorded,
       // Connections of other real traffic than ours were recorded elsewhere.
-      tls: options.real === undefined ? await shippedTls(samples) : [],
+      tls: options.real === undefined ? [...moreTls, ...await shippedTls(samples)] : [],
       models,
+      ...(recordedTransfers === undefined ? {} : { recordedTransfers }),
       quick: options.quick ?? false,
       content: options.content,
       seed: options.seed,

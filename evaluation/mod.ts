@@ -18,5 +18,6 @@ export * from "./likeness.ts";
 export * from "./metrics.ts";
 export * from "./sample_roles.ts";
 export * from "./samples.ts";
+export * from "./shipped_cover.ts";
 export * from "./splits.ts";
 export * from "./two_class.ts";

@@ -45,7 +45,7 @@ export function assemble(
     ],
     sections: [
       seedSection(plan, planned, results),
-      bulkTransferSection(planned, results),
+      bulkTransferSection(plan, planned, results),
       modernSection(plan, planned, results),
       fidelitySection(plan, planned, results),
       roughLinkSection(planned, results),

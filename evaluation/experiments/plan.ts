@@ -1,4 +1,5 @@
 import type { Scheduling } from "../../playback/mod.ts";
+import type { RecordedTransfers } from "../recorded_transfers.ts";
 import type { LabelledCaptures } from "../samples.ts";
 import { CONTENT_SIZES, planContent, type PlannedContent } from "../content/plan.ts";
 import type { Job, JobKind, JobResults } from "./jobs.ts";
@@ -17,7 +18,14 @@ export interface EvaluationPlan {
   /** More captures of real TLS connections, of headers if there is no more; none if absent. */
   readonly tls?: readonly string[];
   /** Models, and what they claim to be. */
-  readonly models: readonly { readonly model: string; readonly claims: string }[];
+  readonly models: readonly {
+    readonly model: string;
+    readonly claims: string;
+    /** The model's digest: what was recorded of another version of it is said to be so. Not looked at if absent. */
+    readonly digest?: string;
+  }[];
+  /** Bulk transfers that iperf drove, to stand before the simulated ones; none if absent. */
+  readonly recordedTransfers?: RecordedTransfers;
   /** Whether it is asked what content shows: users who are watched, the longest part; asked if absent. */
   readonly content?: boolean;
   /** Whether it shall be done in ten minutes. */

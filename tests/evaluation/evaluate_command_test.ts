@@ -144,6 +144,15 @@ Deno.test("evaluate: bad input is one line that names it, and nothing is written
         `https=${folder}/text.pcap`,
         `${folder}/text.pcap`,
       ],
+      // One file that is missing is named, not counted.
+      [
+        "cover",
+        /nowhere\.pcap: there is no such file/,
+        ...["--model", "constant-rate", "--real", real],
+        ...["--cover", `constant-rate=${folder}/nowhere.pcap`],
+      ],
+      ["no transfers", /none\.json: there is no such file/, "--transfers", `${folder}/none.json`],
+      ["transfers", /text\.pcap: not JSON/, "--transfers", `${folder}/text.pcap`],
       ["seed", /--seed/, "--seed", "-1"],
       ["workers", /--workers/, "--workers", "0"],
     ];

@@ -2,9 +2,10 @@ import type {
   Cell,
   EvaluationFigure,
   EvaluationSection,
+  EvaluationTable,
 } from "../../../report/evaluation_result.ts";
 import type { JobResults } from "../jobs.ts";
-import { CONSTANT_RATES, type PlannedJobs, type Results } from "../plan.ts";
+import { CONSTANT_RATES, type EvaluationPlan, type PlannedJobs, type Results } from "../plan.ts";
 import { median, number } from "./words.ts";
 
 /** The section's title. */
@@ -16,96 +17,210 @@ const LINKS = [
   { link: "canada-uk", place: "Canada–UK", whose: "the poster's link" },
 ] as const;
 
-/** The seed's figure 1: bandwidth and overhead of a bulk transfer. */
-export function bulkTransferSection(planned: PlannedJobs, results: Results): EvaluationSection {
-  const cells = planned.transfers.map(({ cell, job }) => {
-    const { kbps, overhead, unfinished } = results[job] as JobResults["transfer"];
-    return { ...cell, kbps, overhead, unfinished };
-  });
-  const names = [...new Set(cells.map(({ model }) => model))];
-  const word = (from: "client" | "server") => from === "client" ? "requests" : "responses";
-  const label = (model: string) =>
-    model === CONSTANT_RATES[1]
-      ? "constant-rate 28 kbit/s"
-      : model === CONSTANT_RATES[0]
-      ? "constant-rate 1448 B/500 ms"
-      : model;
-  const of = (model: string, link: string, from: string) =>
-    cells.find((cell) => cell.model === model && cell.link === link && cell.from === from)!;
-  const spread = (values: readonly number[], unfinished: number, unit = ""): Cell => {
-    if (values.length === 0) return { text: "over 4 h", mark: "bad" };
-    return {
-      text: number(median(values)) + unit,
-      note: `${number(Math.min(...values))}–${number(Math.max(...values))}${
-        unfinished > 0 ? `, ${unfinished} over 4 h` : ""
-      }`,
-    };
+const WAYS = ["client", "server"] as const;
+const MEASURES = ["kbps", "overhead"] as const;
+
+/** One model over one link one way; arrays hold one figure a transfer. */
+interface Transfers {
+  readonly kbps: readonly number[];
+  /** TCP payload on the wire for each user byte. */
+  readonly overhead: readonly number[];
+  /** The same with all headers; none where it is simulated. */
+  readonly withHeaders: readonly number[];
+  /** Transfers that did not end in time. */
+  readonly unfinished: number;
+  /** Whether the model has changed since. */
+  readonly stale: boolean;
+}
+
+/** Where figures come from. */
+interface Source {
+  readonly how: "recorded" | "simulated";
+  /** What is said of a transfer that did not end in time. */
+  readonly late: string;
+  readonly models: readonly string[];
+  readonly of: (model: string, link: string, from: string) => Transfers;
+}
+
+const NONE: Transfers = { kbps: [], overhead: [], withHeaders: [], unfinished: 0, stale: false };
+
+function simulatedSource(planned: PlannedJobs, results: Results): Source {
+  return {
+    how: "simulated",
+    late: "over 4 h",
+    models: [...new Set(planned.transfers.map(({ cell }) => cell.model))],
+    of: (model, link, from) => {
+      const job = planned.transfers.find(({ cell }) =>
+        cell.model === model && cell.link === link && cell.from === from
+      )?.job;
+      if (job === undefined) return NONE;
+      return { ...NONE, ...results[job] as JobResults["transfer"] };
+    },
   };
-  const facts = LINKS.map(({ link, place }) => {
-    const better = (
-      what: "kbps" | "overhead",
-      wins: (own: number, constant: number) => boolean,
-    ) =>
-      names.filter((model) => !model.startsWith("constant-rate")).flatMap((model) =>
-        (["client", "server"] as const).filter((from) => {
-          const own = median(of(model, link, from)[what]);
-          return CONSTANT_RATES.filter((rate) => names.includes(rate)).every((rate) =>
-            wins(own, median(of(rate, link, from)[what]))
-          );
-        }).map((from) => `${model} ${word(from)}`)
+}
+
+/** What was recorded of the models that are evaluated; undefined if nothing was. */
+function recordedSource(plan: EvaluationPlan, wanted: readonly string[]): Source | undefined {
+  const { recordedTransfers: file } = plan;
+  if (file === undefined) return undefined;
+  const models = wanted.filter((name) => file.transfers.some(({ model }) => model === name));
+  if (models.length === 0) return undefined;
+  const digests = new Map(plan.models.map(({ digest, model }) => [model, digest]));
+  const most = Math.max(
+    ...file.transfers.filter(({ kbps }) => kbps === undefined).map(({ seconds }) => seconds),
+  );
+  return {
+    how: "recorded",
+    late: `over ${number(most / 60)} min`,
+    models,
+    of: (model, link, from) => {
+      const all = file.transfers.filter((one) =>
+        one.model === model && one.link === link && one.from === from
       );
-    const list = (own: readonly string[]) => own.length === 0 ? "none" : own.join(", ");
-    return {
-      text: `${place} (simulated): faster than constant rate at either rate: ${
-        list(better("kbps", (own, constant) => own > constant))
-      }. Less overhead than constant rate: ${
-        list(better("overhead", (own, constant) => own < constant))
-      }. (The seed: SMTP and HTTP responses outperform constant rate.)`,
-    };
-  });
+      // Of another version of the model only where there is none of this one.
+      const fresh = all.filter(({ digest }) => digest === (digests.get(model) ?? digest));
+      const own = fresh.length > 0 ? fresh : all;
+      const ended = own.filter(({ kbps }) => kbps !== undefined);
+      return {
+        kbps: ended.map(({ kbps }) => kbps!),
+        overhead: ended.map(({ payloadBytes }) => payloadBytes / file.bytes),
+        withHeaders: ended.map(({ wireBytes }) => wireBytes / file.bytes),
+        unfinished: own.length - ended.length,
+        stale: own.length > 0 && fresh.length === 0,
+      };
+    },
+  };
+}
+
+const word = (from: "client" | "server") => from === "client" ? "requests" : "responses";
+
+function label(model: string): string {
+  if (model === CONSTANT_RATES[1]) return "constant-rate 28 kbit/s";
+  return model === CONSTANT_RATES[0] ? "constant-rate 1448 B/500 ms" : model;
+}
+
+function cellOf(own: Transfers, measure: typeof MEASURES[number], late: string): Cell {
+  const values = own[measure];
+  if (values.length === 0) {
+    return own.unfinished > 0 ? { text: late, mark: "bad" } : { text: "–" };
+  }
+  const headers = measure === "overhead" && own.withHeaders.length > 0
+    ? [`with headers ${number(median(own.withHeaders))}×`]
+    : [];
+  return {
+    text: number(median(values)) + (measure === "overhead" ? "×" : ""),
+    note: [
+      `${number(Math.min(...values))}–${number(Math.max(...values))}`,
+      ...headers,
+      ...(own.unfinished > 0 ? [`${own.unfinished} ${late}`] : []),
+    ].join(", "),
+  };
+}
+
+function tableOf(source: Source, { link, place }: typeof LINKS[number]): EvaluationTable {
+  const { how, late, models } = source;
+  const cells = models.flatMap((model) => WAYS.map((from) => source.of(model, link, from)));
+  const counts = cells.map(({ kbps, unfinished }) => kbps.length + unfinished)
+    .filter((count) => count > 0);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return {
+    title: `100 KB bulk transfer, ${place} (${how}): median of ${
+      counts.length === 0 ? "none" : least === most ? least : `${least} to ${most}`
+    }, least and greatest below`,
+    head: [
+      "Model",
+      ...["kbit/s", "overhead"].flatMap((what) => [`Requests, ${what}`, `Responses, ${what}`]),
+    ],
+    rows: models.map((model): Cell[] => [
+      WAYS.some((from) => source.of(model, link, from).stale)
+        ? { text: label(model), note: "recorded with another version of this model" }
+        : label(model),
+      ...MEASURES.flatMap((measure) =>
+        WAYS.map((from) => cellOf(source.of(model, link, from), measure, late))
+      ),
+    ]),
+    ...(cells.some(({ unfinished }) => unfinished > 0)
+      ? { note: `"${late}": not through when time was up; such transfers are in no median.` }
+      : {}),
+  };
+}
+
+function factOf(source: Source, { link, place }: typeof LINKS[number]) {
+  const { how, models } = source;
+  const constant = CONSTANT_RATES.filter((rate) => models.includes(rate));
+  const list = (
+    measure: typeof MEASURES[number],
+    wins: (own: number, constant: number) => boolean,
+  ) => {
+    const found = models.filter((model) => !model.startsWith("constant-rate")).flatMap((model) =>
+      WAYS.filter((from) => {
+        const own = median(source.of(model, link, from)[measure]);
+        return constant.every((rate) => wins(own, median(source.of(rate, link, from)[measure])));
+      }).map((from) => `${model} ${word(from)}`)
+    );
+    return found.length === 0 ? "none" : found.join(", ");
+  };
+  const text = constant.length === 0
+    ? "no constant rate to compare with"
+    : `faster than constant rate at either rate: ${
+      list("kbps", (own, other) => own > other)
+    }. Less overhead than constant rate: ${list("overhead", (own, other) => own < other)}`;
+  return {
+    text:
+      `${place} (${how}): ${text}. (The seed: SMTP and HTTP responses outperform constant rate.)`,
+  };
+}
+
+function figuresOf(source: Source, { link, place, whose }: typeof LINKS[number]) {
+  return MEASURES.map((measure): EvaluationFigure => ({
+    kind: "bars",
+    title: `Figure 1, ${place} (${whose}): ${
+      measure === "kbps" ? "bandwidth of a 100 KB bulk transfer" : "its overhead"
+    } (${source.how})`,
+    x: measure === "kbps" ? "kbit/s of user data" : "bytes on the wire for each user byte",
+    log: true,
+    bars: source.models.flatMap((model) =>
+      WAYS.map((from) => ({
+        name: label(model),
+        group: word(from),
+        value: median(source.of(model, link, from)[measure]),
+      }))
+    ),
+  }));
+}
+
+/** How the recorded transfers were made. */
+function howRecorded({ recordedTransfers }: EvaluationPlan): string {
+  const { programs, transfers, warmUp } = recordedTransfers!;
+  const loads = transfers.map(({ load }) => load);
+  const days = [...new Set(transfers.map(({ date }) => date.slice(0, 10)))].sort();
+  return `Recorded: ${
+    programs["iperf"]?.split(" (")[0] ?? "iperf"
+  } through a forwarded port of a tunnel between a tm-client and a tm-server, each model in its own carrier (smtp around Postfix, ssh around OpenSSH), over the laboratory's link, after ${
+    number(warmUp)
+  } s of cover; kbit/s are what iperf's receiving end says, bytes what tcpdump counts at the client's end from iperf's start to its end, both ways (${
+    days.join(", ")
+  }; the machine's load ${number(Math.min(...loads))} to ${number(Math.max(...loads))}).`;
+}
+
+/** The seed's figure 1: bandwidth and overhead of a bulk transfer, recorded where recordings are given. */
+export function bulkTransferSection(
+  plan: EvaluationPlan,
+  planned: PlannedJobs,
+  results: Results,
+): EvaluationSection {
+  const simulated = simulatedSource(planned, results);
+  const recorded = recordedSource(plan, simulated.models);
+  const sources = recorded === undefined ? [simulated] : [recorded, simulated];
   return {
     title: FIGURE_SECTION,
     text: [
-      `A bulk transfer of 100 KB, each direction by itself, as the seed drove with iperf (here by the tunnel's own streams): requests are what the client sends, responses what the server sends. One session, strict schedule, simulated. Illinois–California, the paper's link: 60 ms of round trip; Canada–UK, the poster's: 90 ms; 20 Mbit/s. Overhead is TCP payload on the wire both ways, handshakes included, for each user byte. The seed's constant rate is 1448 bytes every 500 ms (23 kbit/s on the wire); its poster calls it 28 kbit/s, which stands beside it.`,
+      "A bulk transfer of 100 KB, each direction by itself: requests are what the client sends, responses what the server sends. One session, strict schedule. Illinois–California, the paper's link: 60 ms of round trip; Canada–UK, the poster's: 90 ms; 20 Mbit/s. Overhead is TCP payload on the wire both ways, handshakes included, for each user byte. The seed's constant rate is 1448 bytes every 500 ms (23 kbit/s on the wire); its poster calls it 28 kbit/s, which stands beside it.",
+      ...(recorded === undefined ? [] : [howRecorded(plan)]),
+      "Simulated: the tunnel's own streams in virtual time, every model inside TLS.",
     ],
-    facts,
-    tables: LINKS.map(({ link, place }) => ({
-      title:
-        `100 KB bulk transfer, ${place} (simulated): median of the transfers, least and greatest below`,
-      note: 'Missing bars in the charts below and "over 4 h" here: not through in four hours.',
-      head: [
-        "Model",
-        "Requests, kbit/s",
-        "Responses, kbit/s",
-        "Requests, overhead",
-        "Responses, overhead",
-      ],
-      rows: names.map((model) => [
-        label(model),
-        ...(["kbps", "overhead"] as const).flatMap((what) =>
-          (["client", "server"] as const).map((from) => {
-            const { unfinished, ...cell } = of(model, link, from);
-            return spread(cell[what], unfinished, what === "overhead" ? "×" : "");
-          })
-        ),
-      ]),
-    })),
-    figures: LINKS.flatMap(({ link, place, whose }): EvaluationFigure[] =>
-      (["kbps", "overhead"] as const).map((what) => ({
-        kind: "bars",
-        title: `Figure 1, ${place} (${whose}): ${
-          what === "kbps" ? "bandwidth of a 100 KB bulk transfer" : "its overhead"
-        } (simulated)`,
-        x: what === "kbps" ? "kbit/s of user data" : "bytes on the wire for each user byte",
-        log: true,
-        bars: names.flatMap((model) =>
-          (["client", "server"] as const).map((from) => ({
-            name: label(model),
-            group: word(from),
-            value: median(of(model, link, from)[what]),
-          }))
-        ),
-      }))
-    ),
+    facts: LINKS.map((link) => factOf(sources[0]!, link)),
+    tables: sources.flatMap((source) => LINKS.map((link) => tableOf(source, link))),
+    figures: LINKS.flatMap((link) => figuresOf(sources[0]!, link)),
   };
 }
