@@ -1,18 +1,38 @@
 /**
  * Whether a busy user looks like a busy user of the real protocol: the sequence of cover connections (starts, counts,
- * sizes, how many at once) beside that of recorded users, in windows of ten seconds. The attackers are trained on
- * other runs than those that they judge; beside them stands what real runs score against other real runs, and cover
- * that carries nothing.
+ * lengths, sizes, how many at once) beside that of recorded users, in windows of ten seconds while somebody is busy:
+ * inside an episode, that is while no connection starts more than 30 s after the one before.
+ *
+ * Like is compared with like. Cover is written down as tcpdump has it, and one reader reads both: after the carrier's
+ * handshake, up to the FIN, without the alerts that close TLS, which are of one size in cover and often missing in
+ * real traffic. One simulated user stands beside one recorded client: behind its address the runs of `samples/` have
+ * two people (https, smtp) or three (ssh), and so have the models that were learned from them; the models named
+ * `-users` were learned from `samples/users/`, where everybody has an address of his own. Those recordings are
+ * outlines that do not show where a long handshake ends, so that they are compared by starts alone.
+ *
+ * The attackers are trained on other runs than those that they judge; beside them stands what real runs score against
+ * other real runs, and cover that carries nothing.
  *
  * @module
  */
-import { readConnections } from "../capture/mod.ts";
+import { LinkType } from "../capture/link_type.ts";
+import {
+  type CaptureSource,
+  type Connection,
+  messageSequence,
+  readConnections,
+} from "../capture/mod.ts";
+import { encodeCapture } from "../capture/write_capture.ts";
 import { attackInThisThread } from "../evaluation/experiments/local_attack.ts";
-import { type Seen, type User, watch } from "../evaluation/experiments/schedule_leak.ts";
+import { act, type User, WARM_UP } from "../evaluation/experiments/schedule_leak.ts";
 import { areaUnderCurve } from "../evaluation/metrics.ts";
 import { unusable } from "../evaluation/samples.ts";
+import { SimulatedTunnel } from "../evaluation/simulation/mod.ts";
 import { coverAgainstReal, type TwoClassFigure } from "../evaluation/two_class.ts";
-import { builtinModel, substream } from "../models/mod.ts";
+import { LAB_LINK } from "../lab/link_profile.ts";
+import { CLIENT_ADDRESS, SERVER_ADDRESS } from "../lab/network.ts";
+import { pathRecords } from "../lab/path_capture.ts";
+import { builtinModel, type CoverModel, substream } from "../models/mod.ts";
 import type { Scheduling } from "../playback/mod.ts";
 import type { LabelledSamples } from "../plugins/attack.ts";
 import { type Benchmark, median } from "./benchmark.ts";
@@ -21,7 +41,16 @@ const WINDOW = 10_000;
 const STEP = 5_000;
 /** Windows with fewer connections tell too little. */
 const LEAST = 3;
+/** A connection that starts later than this after the one before begins another episode. */
+const EPISODE = 30_000;
+/** Recorded runs of a protocol, and those of users. */
 const RUNS = 6;
+const USER_RUNS = 2;
+/** A close_notify of TLS 1.3. */
+const CLOSE_ALERT = 24;
+/** Milliseconds after the last start: its connection ends. */
+const FAREWELL = 30_000;
+const FIRST_PORT = 32_768;
 
 const CELLS: readonly (readonly [Scheduling, User])[] = [
   ["strict", "idle"],
@@ -34,6 +63,8 @@ const CELLS: readonly (readonly [Scheduling, User])[] = [
 /** A connection as an observer of sequences has it: milliseconds, and bytes after the handshake. */
 interface Outline {
   readonly start: number;
+  /** The end of the handshake. */
+  readonly ready: number;
   readonly end: number;
   readonly up: number;
   readonly down: number;
@@ -41,13 +72,13 @@ interface Outline {
 
 const COLUMNS = [
   "connections",
-  "most open",
-  "open on average",
   "most in a second",
   "gap, least",
   "gap, median",
   "gap, most",
   "starts within 50 ms",
+  "most open",
+  "open on average",
   "seconds of a connection, median",
   "seconds of a connection, most",
   "bytes up",
@@ -58,27 +89,30 @@ const COLUMNS = [
   "bytes down, most",
 ] as const;
 
+/** The first so many columns know starts only. */
+const STARTS = 6;
+
 /** What an attacker makes of the connections that begin in one window. */
 function columnsOf(own: readonly Outline[]): number[] {
   const starts = own.map(({ start }) => start);
   const gaps = starts.slice(1).map((start, i) => start - starts[i]!);
-  const changes = own.flatMap(({ end, start }) => [[start, 1], [end, -1]] as const)
+  const changes = own.flatMap(({ end, ready }) => [[ready, 1], [end, -1]] as const)
     .sort(([a, x], [b, y]) => a - b || x - y);
   let [open, most] = [0, 0];
   for (const [, change] of changes) most = Math.max(most, open += change);
   const sum = (of: (outline: Outline) => number) =>
     own.reduce((total, outline) => total + of(outline), 0);
-  const lasted = own.map(({ end, start }) => (end - start) / 1000);
+  const lasted = own.map(({ end, ready }) => (end - ready) / 1000);
   const [up, down] = [own.map(({ up }) => up), own.map(({ down }) => down)];
   return [
     own.length,
-    most,
-    sum(({ end, start }) => end - start) / WINDOW,
     Math.max(...starts.map((from) => starts.filter((at) => at >= from && at < from + 1000).length)),
     Math.min(...gaps),
     median(gaps),
     Math.max(...gaps),
     gaps.filter((gap) => gap < 50).length / gaps.length,
+    most,
+    sum(({ end, ready }) => end - ready) / WINDOW,
     median(lasted),
     Math.max(...lasted),
     sum(({ up }) => up),
@@ -90,35 +124,43 @@ function columnsOf(own: readonly Outline[]): number[] {
   ];
 }
 
-/** The windows of runs, each run a capture of its own. */
-function windowsOf(label: string, runs: readonly (readonly Outline[])[]): LabelledSamples {
+/** What starts at most {@linkcode EPISODE} after the one before. */
+function episodesOf(outlines: readonly Outline[]): Outline[][] {
+  const episodes: Outline[][] = [];
+  for (const outline of outlines.toSorted((a, b) => a.start - b.start)) {
+    const last = episodes.at(-1);
+    if (last !== undefined && outline.start - last.at(-1)!.start <= EPISODE) last.push(outline);
+    else episodes.push([outline]);
+  }
+  return episodes;
+}
+
+/** The windows of runs, each run a capture of its own, by their first so many columns. */
+function windowsOf(
+  label: string,
+  runs: readonly (readonly Outline[])[],
+  columns: number,
+): LabelledSamples {
   const features: number[] = [];
   const groups: number[] = [];
-  const sizes: number[] = [];
-  const times: number[] = [];
-  const offsets = [0];
-  for (const [run, unsorted] of runs.entries()) {
-    const outlines = unsorted.toSorted((a, b) => a.start - b.start);
-    const [first, last] = [outlines[0]?.start ?? 0, outlines.at(-1)?.start ?? 0];
-    for (let from = first; from + WINDOW <= last; from += STEP) {
-      const own = outlines.filter(({ start }) => start >= from && start < from + WINDOW);
-      if (own.length < LEAST) continue;
-      features.push(...columnsOf(own));
-      for (const { down, start, up } of own) {
-        sizes.push(up, -down);
-        times.push(start - own[0]!.start, start - own[0]!.start);
+  for (const [run, outlines] of runs.entries()) {
+    for (const episode of episodesOf(outlines)) {
+      const last = episode.at(-1)!.start;
+      for (let from = episode[0]!.start; from + WINDOW <= last; from += STEP) {
+        const own = episode.filter(({ start }) => start >= from && start < from + WINDOW);
+        if (own.length < LEAST) continue;
+        features.push(...columnsOf(own).slice(0, columns));
+        groups.push(run);
       }
-      offsets.push(sizes.length);
-      groups.push(run);
     }
   }
   return {
     count: groups.length,
-    featureNames: [...COLUMNS],
+    featureNames: COLUMNS.slice(0, columns),
     features: new Float64Array(features),
-    offsets: new Uint32Array(offsets),
-    sizes: new Float64Array(sizes),
-    times: new Float64Array(times),
+    offsets: new Uint32Array(groups.length + 1),
+    sizes: new Float64Array(0),
+    times: new Float64Array(0),
     labelNames: [label],
     labels: new Uint16Array(groups.length),
     groupNames: runs.map((_, run) => `${label} ${run}`),
@@ -126,37 +168,102 @@ function windowsOf(label: string, runs: readonly (readonly Outline[])[]): Labell
   };
 }
 
-/** Recorded runs of a protocol that ship. */
-async function recorded(protocol: string): Promise<Outline[][]> {
+/** Bytes each way after the handshake; those of an outline, where most are missing, as far as the handshake is known. */
+function bytesOf(connection: Connection): readonly [number, number] {
+  const { handshake, missingBytes, segments } = connection;
+  if (missingBytes[0] + missingBytes[1] === 0) {
+    const { sizes } = messageSequence(connection, { handshake: "excluded" });
+    const sum = (sign: 1 | -1) => sizes.reduce((all, size) => all + Math.max(0, sign * size), 0);
+    return [sum(1), sum(-1)];
+  }
+  const bytes: [number, number] = [0, 0];
+  for (let i = 0; i < segments.length; i++) bytes[segments.side[i] as 0 | 1] += segments.size[i]!;
+  const after = (side: 0 | 1) =>
+    Math.max(0, bytes[side] + missingBytes[side] - handshake.bytes[side]);
+  return [after(0), after(1)];
+}
+
+/** The connections of a capture whose clients said something, by client. */
+async function outlinesOf(source: CaptureSource): Promise<Outline[][]> {
+  const clients = new Map<string, Outline[]>();
+  await readConnections(source, {
+    onConnection: (connection) => {
+      if (unusable(connection) !== undefined) return;
+      const { clientAddress, endTime, handshake, startTime: start } = connection;
+      const [up, down] = bytesOf(connection);
+      if (up <= CLOSE_ALERT) return;
+      const ready = start + handshake.duration;
+      const end = Math.max(ready, start + (connection.end.time ?? endTime - start));
+      const own = clients.get(clientAddress) ?? [];
+      clients.set(clientAddress, own);
+      own.push({ start, ready, end, up, down });
+    },
+  });
+  return [...clients.values()];
+}
+
+/** Recorded clients of a protocol: those that a model was learned from, and others. */
+async function recorded(protocol: string, users: boolean): Promise<Outline[][]> {
   const runs: Outline[][] = [];
-  for (let run = 1; run <= RUNS; run++) {
-    const outlines: Outline[] = [];
-    await readConnections(`samples/${protocol}/run-${run}.pcap.gz`, {
-      onConnection: (connection) => {
-        if (unusable(connection) !== undefined) return;
-        const { endTime: end, handshake, segments, startTime: start } = connection;
-        const bytes = [0, 0];
-        for (let i = 0; i < segments.length; i++) bytes[segments.side[i]!]! += segments.size[i]!;
-        const [up, down] = bytes.map((all, side) => all - handshake.bytes[side as 0 | 1]);
-        if (up! > 0) outlines.push({ start, end, up: up!, down: down! });
-      },
-    });
-    runs.push(outlines);
+  for (let run = 1; run <= (users ? USER_RUNS : RUNS); run++) {
+    const folder = users ? `samples/users/${protocol}` : `samples/${protocol}`;
+    runs.push(...await outlinesOf(`${folder}/run-${run}.pcap.gz`));
   }
   return runs;
 }
 
-function outlineOf({ closed, opened, sizes }: Seen): Outline {
-  const sum = (sign: 1 | -1) => sizes.reduce((all, size) => all + Math.max(0, sign * size), 0);
-  return { start: opened, end: closed ?? opened, up: sum(1), down: sum(-1) };
+/** What one simulated user's cover looks like in a recording, while he acts. */
+async function simulated(
+  model: CoverModel,
+  schedule: Scheduling,
+  user: User,
+  seed: Uint8Array,
+  minutes: number,
+): Promise<Outline[]> {
+  let connections = 0;
+  const tunnel = new SimulatedTunnel({
+    model,
+    link: LAB_LINK,
+    schedule,
+    seed,
+    keep: true,
+    onWire: ({ what }) => connections += what === "open" ? 1 : 0,
+  });
+  tunnel.run(WARM_UP);
+  const from = tunnel.clock.now();
+  act(tunnel, user, seed, minutes * 60_000);
+  const to = tunnel.clock.now();
+  tunnel.run(FAREWELL);
+  tunnel.stop();
+  const { path } = tunnel;
+  const records = pathRecords(
+    path.packets,
+    // Some are still being opened.
+    Array.from({ length: connections + 64 }, (_, id) => ({
+      clientPort: FIRST_PORT + id,
+      payload: path.payload.bind(path, id),
+    })),
+    {
+      clientAddress: CLIENT_ADDRESS,
+      serverAddress: SERVER_ADDRESS,
+      serverPort: 443,
+      epoch: 0,
+      oneWayDelayMs: LAB_LINK.oneWayDelayMs,
+      mss: LAB_LINK.mss,
+    },
+  );
+  const stream = ReadableStream.from(records)
+    .pipeThrough(encodeCapture({ format: "pcap", linkType: LinkType.raw }));
+  const outlines = (await outlinesOf({ name: "cover", stream })).flat();
+  return outlines.filter(({ start }) => start >= from && start < to);
 }
 
-const column = ({ count, features }: LabelledSamples, index: number) =>
-  Array.from({ length: count }, (_, i) => features[i * COLUMNS.length + index]!);
+const column = ({ count, featureNames, features }: LabelledSamples, index: number) =>
+  Array.from({ length: count }, (_, i) => features[i * featureNames.length + index]!);
 
 /** The columns that tell most by themselves, with the medians of both sides. */
 function telling(real: LabelledSamples, cover: LabelledSamples, count: number) {
-  return COLUMNS.map((name, index) => {
+  return real.featureNames.map((name, index) => {
     const [of, against] = [column(real, index), column(cover, index)];
     const auc = areaUnderCurve([...of, ...against], [
       ...of.map(() => 0),
@@ -174,40 +281,55 @@ export const benchmark: Benchmark = {
   async run({ note, quick, seed }) {
     const rows: string[][] = [];
     const data = [];
-    for (const name of quick ? ["https"] : ["https", "smtp", "ssh"]) {
+    const names = ["https", "smtp", "ssh", "https-users", "smtp-users", "ssh-users"];
+    for (const name of quick ? names.slice(0, 1) : names) {
       const model = await builtinModel(name);
-      const real = windowsOf("real", await recorded(model.description.protocol));
+      const users = name.endsWith("-users");
+      const real = await recorded(model.description.protocol, users);
       for (const [schedule, user] of CELLS) {
-        const runs = Array.from({ length: RUNS }, (_, run) => {
+        const cover: Outline[][] = [];
+        // Somebody with pauses is rarely busy.
+        const minutes = users ? (user === "idle" ? 40 : 5) : quick ? 1 : 2;
+        for (let run = 0; run < RUNS; run++) {
           const key = new TextEncoder().encode(seed.padEnd(16));
           const own = substream(key, "busy", name, schedule, user, run);
-          return watch(model, schedule, user, own, quick ? 1 : 2).map(outlineOf);
-        });
-        const cover = windowsOf("cover", runs);
-        const judge = async (attack: string, parameters: Record<string, number>) =>
+          cover.push(await simulated(model, schedule, user, own, minutes));
+        }
+        const judge = async (attack: string, columns: number, floor: boolean) =>
           await coverAgainstReal({
             program: attackInThisThread(attack),
-            real,
-            cover,
+            real: windowsOf("real", real, columns),
+            cover: windowsOf("cover", cover, columns),
             seed: 1,
-            parameters,
+            parameters: attack === "random-forest" ? { trees: 200 } : {},
+            floor,
           });
-        const forest = await judge("random-forest", { trees: 200 });
-        const boosting = await judge("gradient-boosting", {});
-        const tells = telling(real, cover, 4);
-        const most = Math.max(...column(cover, 1));
-        const mostReal = Math.max(...column(real, 1));
-        data.push({ model: name, schedule, user, forest, boosting, tells, most, mostReal });
-        const text = ({ auc, ci95 }: TwoClassFigure) =>
-          `${auc.toFixed(2)} [${ci95[0].toFixed(2)}, ${ci95[1].toFixed(2)}]`;
+        const columns = users ? STARTS : COLUMNS.length;
+        const first = user === "idle";
+        const starts = await judge("random-forest", STARTS, first);
+        const forest = users ? undefined : await judge("random-forest", columns, first);
+        const boosting = await judge("gradient-boosting", columns, false);
+        const tells = telling(
+          windowsOf("real", real, columns),
+          windowsOf("cover", cover, columns),
+          3,
+        );
+        data.push({ model: name, schedule, user, starts, forest, boosting, tells });
+        const text = (figure: TwoClassFigure | undefined) =>
+          figure === undefined
+            ? ""
+            : `${figure.auc.toFixed(2)} [${
+              figure.ci95.map((bound) => bound.toFixed(2)).join(", ")
+            }]`;
         rows.push([
           name,
           `${schedule}, ${user}`,
-          forest.n.join(" / "),
+          starts.n.join(" / "),
+          text(starts),
+          text(starts.floor),
           text(forest),
+          text(forest?.floor),
           text(boosting),
-          forest.floor === undefined ? "" : text(forest.floor),
-          `${mostReal}, ${most}`,
           tells.map(({ auc, cover, name, real }) =>
             `${name} ${auc.toFixed(2)} (${round(real)}, ${round(cover)})`
           ).join("\n"),
@@ -217,21 +339,25 @@ export const benchmark: Benchmark = {
     }
     return {
       tables: [{
-        title: `Windows of ${WINDOW / 1000} s, recorded users against cover: AUC by run, 95 %`,
+        title: `Windows of ${
+          WINDOW / 1000
+        } s inside episodes, recorded users against cover: AUC by run, 95 %`,
         head: [
           "model",
           "schedule, user",
           "windows",
-          "random forest",
-          "boosting",
+          "forest, starts",
           "real - real",
-          "most open: real, cover",
+          "forest, all",
+          "real - real",
+          "boosting",
           "what tells: AUC by itself (medians: real, cover)",
         ],
         rows,
       }],
       notes: [
         "Idle users carry nothing, busy ones read pages, greedy ones want all that is carried.",
+        "Users' recordings are outlines: starts alone.",
       ],
       data,
     };

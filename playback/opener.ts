@@ -266,6 +266,7 @@ export class Opener extends Engine {
       const slot = new Schedule({
         clock: this.clock,
         openings: { opening: (session, serial) => this.#opening(session, serial) },
+        known: { opening: (session, serial) => this.#known(session, serial) },
         first,
         stride: () => this.#stride,
         wanted: () => this.#schedule !== "strict" && this.#wanted,
@@ -297,11 +298,9 @@ export class Opener extends Engine {
   /** When a connection opens: as the master says, or as this end says where that cannot be heard. */
   #opening(session: number, serial: number): Opening | "end" | undefined {
     try {
-      if (this.#master === "client") return this.#own.openings.opening(session, serial);
       if (session === 0 && serial === 0) return this.#own.openings.opening(0, 0);
-      const said = this.#theirs === "store"
-        ? this.store.opening(session, serial)
-        : this.#theirs?.openings.opening(session, serial);
+      const said = this.#said(session, serial);
+      if (this.#master === "client") return said;
       const slot = session % this.#stride;
       if (said !== undefined) {
         this.#awaited.delete(slot);
@@ -317,6 +316,24 @@ export class Opener extends Engine {
       this.onBadPlan(error);
       return undefined;
     }
+  }
+
+  /** The same to look ahead: what is wrong with a plan is said when it is due. */
+  #known(session: number, serial: number): Opening | "end" | undefined {
+    try {
+      return this.#said(session, serial);
+    } catch (error) {
+      if (!(error instanceof BadPlanError)) throw error;
+      return undefined;
+    }
+  }
+
+  /** When a connection opens as the master says; undefined if that has not been heard. Throws BadPlanError. */
+  #said(session: number, serial: number): Opening | "end" | undefined {
+    if (this.#master === "client") return this.#own.openings.opening(session, serial);
+    return this.#theirs === "store"
+      ? this.store.opening(session, serial)
+      : this.#theirs?.openings.opening(session, serial);
   }
 
   /** This end's own opening in place of one that was not heard of: its sessions go on without end. */

@@ -21,15 +21,20 @@ export interface OpenRequest {
 export interface ScheduleOptions {
   /** The time. */
   readonly clock: Clock;
-  /** When connections open. */
+  /** When connections open: asked for the next one, until that is known. */
   readonly openings: OpeningSource;
+  /** The same as far as it is known, to look ahead. */
+  readonly known: OpeningSource;
   /** The slot's first session. */
   readonly first: number;
   /** From one session of the slot to its next: how many slots there are. */
   readonly stride: () => number;
   /** Whether users want anything, so that pauses before episodes are to be short; never in `strict`. */
   readonly wanted: () => boolean;
-  /** Connections of the slot that are open at once, at most: further ones wait until one has closed. */
+  /**
+   * Connections of the slot that are open at once, at most. An episode waits until others have closed so that all of
+   * its connections have room, as far as they are known: one that waited alone would start apart from the rest.
+   */
   readonly mostOpen: number;
   /**
    * When somebody who goes on would open a connection that begins an episode, of whom the model says `opening`: the
@@ -70,7 +75,9 @@ export class Schedule {
   #kind = 0;
   #live = 0;
   #quietSince = 0;
-  /** When a connection last closed while as many were open as may be. */
+  /** The next opening waits until others have closed. */
+  #crowded = false;
+  /** When a connection last closed while the next opening waited for it. */
   #freed = -Infinity;
   #before: Before | undefined;
   #pause: { opening: Opening; due: number; timer: Timer } | undefined;
@@ -124,7 +131,7 @@ export class Schedule {
    */
   hurry(late: boolean): void {
     const { clock } = this.#options;
-    if (!this.#running || this.#opening || this.#live >= this.#options.mostOpen) return;
+    if (!this.#running || this.#opening) return;
     const pause = this.#pause;
     const opening = pause?.opening ?? this.#awaiting;
     if (!opening?.begins) return;
@@ -158,7 +165,7 @@ export class Schedule {
   #arm(): void {
     const { clock, openings, stride, wanted } = this.#options;
     while (this.#running && !this.#opening && this.#pause === undefined) {
-      if (this.#live >= this.#options.mostOpen) return;
+      this.#awaiting = undefined;
       let opening = openings.opening(this.#session, this.#serial);
       if (opening === "end" && this.#serial > 0) {
         this.#session += stride();
@@ -169,6 +176,8 @@ export class Schedule {
         this.#missed = true;
         return;
       }
+      this.#crowded = this.#live + this.#room(opening) > this.#options.mostOpen;
+      if (this.#crowded) return;
       const began = this.#trigger(opening);
       if (began === undefined) {
         this.#awaiting = opening;
@@ -186,6 +195,18 @@ export class Schedule {
       this.#setPause(opening, due);
       if (opening.begins && wanted()) this.hurry(false);
     }
+  }
+
+  /** How many connections an opening needs room for: its own, and those of the episode that it begins. */
+  #room({ begins }: Opening): number {
+    const { known, mostOpen } = this.#options;
+    if (!begins || mostOpen === Infinity) return 1;
+    let room = 1;
+    for (; room < mostOpen; room++) {
+      const next = known.opening(this.#session, this.#serial + room);
+      if (next === undefined || next === "end" || next.begins) break;
+    }
+    return room;
   }
 
   /** No connection is open any more: what was to begin at somebody's next step may be due sooner. */
@@ -232,7 +253,7 @@ export class Schedule {
       },
       closed: () => {
         before.closed = clock.now();
-        if (this.#live === this.#options.mostOpen) this.#freed = clock.now();
+        if (this.#crowded) this.#freed = clock.now();
         if (--this.#live === 0) this.#onQuiet();
         this.#arm();
       },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Opening } from "../../playback/openings.ts";
+import type { Opening, OpeningSource } from "../../playback/openings.ts";
 import { Schedule } from "../../playback/schedule.ts";
 import { VirtualClock } from "../../playback/virtual_clock.ts";
 
@@ -20,9 +20,13 @@ function play(
   const starts: number[] = [];
   const asked = new Set<number>();
   let wanted = false;
+  const source: OpeningSource = {
+    opening: (session, serial) => session > 0 ? undefined : openings[serial] ?? "end",
+  };
   const schedule = new Schedule({
     clock,
-    openings: { opening: (session, serial) => session > 0 ? undefined : openings[serial] ?? "end" },
+    openings: source,
+    known: source,
     first: 0,
     stride: () => 1,
     wanted: () => wanted,
@@ -119,10 +123,14 @@ Deno.test("schedule: several simulated users do not all go on at the same moment
   const clock = new VirtualClock();
   const starts: number[] = [];
   let wanted = false;
+  const lonely: OpeningSource = {
+    opening: () => ({ after: "quiet", time: 1e6, begins: true }),
+  };
   const slots = [3000, 5000, 9000].map((pause, slot) =>
     new Schedule({
       clock,
-      openings: { opening: () => ({ after: "quiet", time: 1e6, begins: true }) },
+      openings: lonely,
+      known: lonely,
       first: slot,
       stride: () => 3,
       wanted: () => wanted,
@@ -139,4 +147,37 @@ Deno.test("schedule: several simulated users do not all go on at the same moment
   });
   clock.run(200_000);
   assert.deepEqual(starts, [0, 100_000, 1, 105_000, 2, 109_000]);
+});
+
+Deno.test("schedule: an episode waits until all of its connections have room, and then starts as one", () => {
+  const clock = new VirtualClock();
+  const starts: number[] = [];
+  const source: OpeningSource = {
+    opening: (session, serial) => {
+      if (session > 0) return undefined;
+      if (serial === 6) return "end";
+      const begins = serial % 3 === 0;
+      return { after: "start", time: begins ? 1000 : 10, begins };
+    },
+  };
+  const schedule = new Schedule({
+    clock,
+    openings: source,
+    known: source,
+    first: 0,
+    stride: () => 1,
+    wanted: () => false,
+    mostOpen: 4,
+    goesOn: () => ({ after: "start", time: 1 }),
+    kind: () => 0,
+    open: ({ closed, serial, started }) => {
+      starts.push(clock.now());
+      started(clock.now());
+      clock.at(clock.now() + 5000 + 100 * serial, closed);
+    },
+  });
+  schedule.start();
+  clock.run(100_000);
+  // The first has closed, and the second: that leaves room for three.
+  assert.deepEqual(starts, [1000, 1010, 1020, 6110, 6120, 6130]);
 });
