@@ -23,6 +23,7 @@ import {
   temporaryPrefix,
 } from "../lab/mod.ts";
 import { LAB_LINK, LINKS } from "../lab/link_profile.ts";
+import { cover, coverCommand } from "./lab_cover.ts";
 import { transfers, transfersCommand } from "./lab_transfers.ts";
 import { wholeNumber } from "./numbers.ts";
 import { note, print, printJson, progress } from "./output.ts";
@@ -105,6 +106,7 @@ export function command(): Command {
     .option("--seed <text>", "draws the cover; a demo with the same seed plays the same", "1")
     .option("--json", "print the result as JSON")
     .action(guarded(playCover));
+  lab.addCommand(coverCommand().action(guarded(cover)));
   lab.addCommand(transfersCommand().action(guarded(transfers)));
   lab.command("measure")
     .description("measure the link: round trips, and what gets through each way")
