@@ -41,6 +41,8 @@ const WINDOW = 10_000;
 const STEP = 5_000;
 /** Windows with fewer connections tell too little. */
 const LEAST = 3;
+/** Fewer recorded windows tell nothing: mail and shells are seen by single gaps then. */
+const FEWEST = 20;
 /** A connection that starts later than this after the one before begins another episode. */
 const EPISODE = 30_000;
 /** Recorded runs of a protocol, and those of users. */
@@ -135,28 +137,36 @@ function episodesOf(outlines: readonly Outline[]): Outline[][] {
   return episodes;
 }
 
-/** The windows of runs, each run a capture of its own, by their first so many columns. */
+/** What an attacker is given at a time: windows, by so many columns of each, or single gaps. */
+type View = number | "gaps";
+
+/** The windows of runs, each run a capture of its own; or, seen by gaps, those between starts inside episodes. */
 function windowsOf(
   label: string,
   runs: readonly (readonly Outline[])[],
-  columns: number,
+  view: View,
 ): LabelledSamples {
   const features: number[] = [];
   const groups: number[] = [];
   for (const [run, outlines] of runs.entries()) {
     for (const episode of episodesOf(outlines)) {
+      if (view === "gaps") {
+        features.push(...episode.slice(1).map(({ start }, i) => start - episode[i]!.start));
+        groups.push(...episode.slice(1).map(() => run));
+        continue;
+      }
       const last = episode.at(-1)!.start;
       for (let from = episode[0]!.start; from + WINDOW <= last; from += STEP) {
         const own = episode.filter(({ start }) => start >= from && start < from + WINDOW);
         if (own.length < LEAST) continue;
-        features.push(...columnsOf(own).slice(0, columns));
+        features.push(...columnsOf(own).slice(0, view));
         groups.push(run);
       }
     }
   }
   return {
     count: groups.length,
-    featureNames: COLUMNS.slice(0, columns),
+    featureNames: view === "gaps" ? ["gap"] : COLUMNS.slice(0, view),
     features: new Float64Array(features),
     offsets: new Uint32Array(groups.length + 1),
     sizes: new Float64Array(0),
@@ -295,25 +305,22 @@ export const benchmark: Benchmark = {
           const own = substream(key, "busy", name, schedule, user, run);
           cover.push(await simulated(model, schedule, user, own, minutes));
         }
-        const judge = async (attack: string, columns: number, floor: boolean) =>
+        const judge = async (attack: string, view: View, floor: boolean) =>
           await coverAgainstReal({
             program: attackInThisThread(attack),
-            real: windowsOf("real", real, columns),
-            cover: windowsOf("cover", cover, columns),
+            real: windowsOf("real", real, view),
+            cover: windowsOf("cover", cover, view),
             seed: 1,
             parameters: attack === "random-forest" ? { trees: 200 } : {},
             floor,
           });
-        const columns = users ? STARTS : COLUMNS.length;
         const first = user === "idle";
-        const starts = await judge("random-forest", STARTS, first);
-        const forest = users ? undefined : await judge("random-forest", columns, first);
-        const boosting = await judge("gradient-boosting", columns, false);
-        const tells = telling(
-          windowsOf("real", real, columns),
-          windowsOf("cover", cover, columns),
-          3,
-        );
+        const startsOf: View = windowsOf("real", real, STARTS).count < FEWEST ? "gaps" : STARTS;
+        const all: View = users ? startsOf : COLUMNS.length;
+        const starts = await judge("random-forest", startsOf, first);
+        const forest = users ? undefined : await judge("random-forest", all, first);
+        const boosting = await judge("gradient-boosting", all, false);
+        const tells = telling(windowsOf("real", real, all), windowsOf("cover", cover, all), 3);
         data.push({ model: name, schedule, user, starts, forest, boosting, tells });
         const text = (figure: TwoClassFigure | undefined) =>
           figure === undefined
@@ -357,7 +364,7 @@ export const benchmark: Benchmark = {
       }],
       notes: [
         "Idle users carry nothing, busy ones read pages, greedy ones want all that is carried.",
-        "Users' recordings are outlines: starts alone.",
+        "Users' recordings are outlines: starts alone; where they have too few windows, single gaps in episodes.",
       ],
       data,
     };

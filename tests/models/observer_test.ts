@@ -169,3 +169,16 @@ Deno.test("another seed number gives another file only where chance decides", ()
   assert.deepEqual(one.file.content, two.file.content);
   assert.notEqual(one.digest, two.digest);
 });
+
+Deno.test("a connection that its client never used does not count for when connections start", () => {
+  const observer = observerOf();
+  // Bytes that are missing from an outline were said all the same.
+  const said = { unused: 0, used: 400 };
+  for (let i = 0; i < 12; i++) {
+    const bytes = i % 2 === 0 ? said.used : said.unused;
+    const startTime = 1_700_000_000_000 + i * 100;
+    observer.add(connectionOf({ startTime, missingBytes: [600 + bytes, 0] }), () => TALK);
+  }
+  observer.endCapture();
+  assert.deepEqual(observer.timeline.observed().connectionGaps, Array(5).fill(200));
+});
