@@ -52,6 +52,8 @@ export interface ConnectionRow {
   readonly how: "fin" | "rst";
   /** Milliseconds from the last message to the close. */
   readonly time: number;
+  /** Whether the peer answered the `fin` by a reset. */
+  readonly answer?: "rst" | undefined;
   /** Its exchanges, in order. */
   readonly exchanges: readonly ExchangeRow[];
 }
@@ -103,6 +105,7 @@ export const conditionalSchema: v.GenericSchema<unknown, ConditionalContent> = v
         by: v.picklist(["client", "server"]),
         how: v.picklist(["fin", "rst"]),
         time: timeSchema,
+        answer: v.optional(v.literal("rst")),
         exchanges: v.pipe(v.array(rowSchema), v.minLength(1)),
       })),
       v.minLength(1),
@@ -280,11 +283,12 @@ export class ConditionalModel implements CoverModel {
       const near = this.#rows[row]![2];
       const chosen = random.float() < hops ? near[random.integer(near.length)]! : row;
       if (this.#last[chosen]! || exchanges.length === this.#most) {
-        const { by, how, time } = this.#owner[chosen]!;
+        const { answer, by, how, time } = this.#owner[chosen]!;
         const times = near.filter((other) => this.#last[other]).map((other) =>
           this.#owner[other]!.time
         );
-        return { exchanges, close: { by, how, time: nearby(time, times, TIME_REACH, random) } };
+        const close = { by, how, time: nearby(time, times, TIME_REACH, random) };
+        return { exchanges, close: answer === undefined ? close : { ...close, answer } };
       }
       row = chosen + 1;
       candidates = near.filter((other) => !this.#last[other]).map((other) => other + 1);

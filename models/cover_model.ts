@@ -51,12 +51,27 @@ export interface ModelRequest {
   readonly response: readonly DataRequest[];
 }
 
+/** How a connection ends: who closes it by what, milliseconds after everything planned has been sent. */
+export interface ClosePlan {
+  /** Who closes. */
+  readonly by: End;
+  /** By what. */
+  readonly how: "fin" | "rst";
+  /** Milliseconds after everything planned has been sent and has arrived. */
+  readonly time: number;
+  /**
+   * By what the peer answers a `fin`, where not by its own: programs that have nothing more to say drop the connection
+   * with the closing alert unread, and their system resets it.
+   */
+  readonly answer?: "rst";
+}
+
 /** All that is planned for one cover connection. Sizes are on the wire, after the carrier's handshake. */
 export interface ConnectionPlan {
   /** The exchanges, in order; at least one. */
   readonly exchanges: readonly ModelRequest[];
-  /** How the connection ends: who, by what, and how long after everything planned has been sent. */
-  readonly close: { readonly by: End; readonly how: "fin" | "rst"; readonly time: number };
+  /** How the connection ends. */
+  readonly close: ClosePlan;
   /**
    * After its exchanges the connection carries what there is, as it comes, in records as full as that makes
    * them, until an end is told to stop: no shape at all. `close` then says nothing.

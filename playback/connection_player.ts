@@ -272,10 +272,13 @@ export class ConnectionPlayer implements CoverListener {
     const close = this.#options.script.close;
     const completed = this.#free ? reason === "fin" : this.#complete() && close !== undefined &&
       (reason === "fin" ? this.#finSent || close.by === this.#peer && close.how === "fin" : (
-        reason === "rst" && close.by === this.#peer && close.how === "rst"
+        reason === "rst" &&
+        (close.by === this.#peer ? close.how === "rst" : this.#finSent && close.answer === "rst")
       ));
+    // All has been sent and received: what the reset discards is the closing alert at most.
+    const answer = completed && !this.#free && close?.by === this.#peer && close.answer === "rst";
     this.#finish({
-      how: reason === "fin" ? "fin" : undefined,
+      how: reason !== "fin" ? undefined : answer ? "rst" : "fin",
       completed,
       clean: completed && reason === "fin" && !this.#free,
       reason,

@@ -142,7 +142,10 @@ export function encodeExchange(
     writeRequest(out, response[i]!, i < response.length - 1, false, true);
   }
   if (close !== undefined) {
-    out.byte((close.by === "server" ? 1 : 0) | (close.how === "rst" ? 2 : 0));
+    out.byte(
+      (close.by === "server" ? 1 : 0) | (close.how === "rst" ? 2 : 0) |
+        (close.answer === "rst" ? 4 : 0),
+    );
     out.time(close.time);
   }
   return out.finish();
@@ -310,9 +313,14 @@ export class PlanDecoder {
     let close: ConnectionPlan["close"] | undefined;
     if (first.final) {
       const flags = this.#byte();
-      if (flags >= 4) this.#fail(`an unknown close ${flags}`);
+      if (flags >= 8 || (flags & 6) === 6) this.#fail(`an unknown close ${flags}`);
       const by: End = (flags & 1) > 0 ? "server" : "client";
-      close = { by, how: (flags & 2) > 0 ? "rst" : "fin", time: this.#time() };
+      close = {
+        by,
+        how: (flags & 2) > 0 ? "rst" : "fin",
+        time: this.#time(),
+        ...((flags & 4) > 0 ? { answer: "rst" as const } : {}),
+      };
     }
     this.exchanges.push({ request: first.message, response });
     this.close = close;

@@ -51,7 +51,7 @@ export function settlePlan(plan: ConnectionPlan, grid: SizeGrid): ConnectionPlan
       request: settle(request, grid),
       response: response.map((message) => settle(message, grid)),
     })),
-    close: { by: plan.close.by, how: plan.close.how, time: quantizeTime(plan.close.time) },
+    close: { ...plan.close, time: quantizeTime(plan.close.time) },
     ...(plan.free ? { free: true } : {}),
   };
 }

@@ -43,6 +43,7 @@ const connection = v.pipe(
       by: v.picklist(["client", "server"]),
       how: v.picklist(["fin", "rst"]),
       time,
+      answer: v.exactOptional(v.literal("rst")),
     }),
   }),
   v.check(({ exchanges }) => {

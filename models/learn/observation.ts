@@ -31,6 +31,8 @@ export interface ObservedConnection {
     readonly by: "client" | "server";
     readonly how: "fin" | "rst";
     readonly time: number;
+    /** Whether the peer reset the connection when the `fin` came. */
+    readonly answer?: "rst";
   };
 }
 

@@ -65,6 +65,8 @@ const MOST_WAITING = { connections: 500, segments: 1_000_000 } as const;
  * segment has one packet a time, and nothing to wait for.
  */
 const PAUSE = 2.5;
+/** Milliseconds of a round trip from which on its absence shows. */
+const LEAST_TRIP = 5;
 /** Values of the jitter that are kept. */
 const MOST_JITTER = 20_000;
 
@@ -237,13 +239,18 @@ export class Observer {
     const last = messages.reduce((a, b) => b.end > a.end ? b : a);
     // The peer's bytes needed a round trip between the capture point and the closer.
     const { client, server } = connection.rtt;
-    const trip = last.side === end.by ? 0 : (end.by === CLIENT ? client : server) ?? 0;
+    const own = (end.by === CLIENT ? client : server) ?? 0;
+    const trip = last.side === end.by ? 0 : own;
+    // A FIN is acknowledged by who sent the other: from beyond the path that takes a round trip. A reset is not.
+    const reset = end.how === "fin" && own >= LEAST_TRIP &&
+      connection.endTime - connection.startTime - end.time! < own / 2;
     return {
       exchanges: observed,
       close: {
         by: end.by === CLIENT ? "client" : "server",
         how: end.how as "fin" | "rst",
         time: roundTime(Math.max(0, end.time! - last.end - trip)),
+        ...(reset ? { answer: "rst" as const } : {}),
       },
     };
   }

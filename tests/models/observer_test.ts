@@ -85,6 +85,20 @@ Deno.test("a close is timed from the last message, without the round trip to the
   assert.deepEqual(close(0, "fin", 140), { by: "client", how: "fin", time: 0 });
 });
 
+Deno.test("a fin that was answered by a reset is not acknowledged a round trip later", () => {
+  const answer = (by: 0 | 1, after: number) => {
+    const observer = observerOf();
+    const end = { how: "fin" as const, by, time: 170 };
+    const one = connectionOf({ rtt: { client: 0.1, server: 40 }, end });
+    observer.add({ ...one, endTime: one.startTime + end.time + after }, () => TALK);
+    return observer.observations()[0]!.close.answer;
+  };
+  assert.equal(answer(1, 0.2), "rst");
+  assert.equal(answer(1, 40.1), undefined);
+  // On the recorder's own machine nothing tells.
+  assert.equal(answer(0, 0.2), undefined);
+});
+
 Deno.test("where the server speaks first, its greeting follows the first request", () => {
   const observer = observerOf();
   const greeting = messageOf(1, 60, { time: 85, end: 85 });

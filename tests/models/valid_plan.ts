@@ -33,5 +33,6 @@ export function assertValidPlan({ exchanges, close }: ConnectionPlan): void {
   }
   assert(close.by === "client" || close.by === "server");
   assert(close.how === "fin" || close.how === "rst");
+  assert(close.answer === undefined || close.answer === "rst" && close.how === "fin");
   assert(isTime(close.time));
 }

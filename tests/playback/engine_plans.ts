@@ -34,6 +34,10 @@ export function anyPlan(): fc.Arbitrary<ConnectionPlan> {
       by: fc.constantFrom("client" as const, "server" as const),
       how: fc.constantFrom("fin" as const, "rst" as const),
       time: fc.double({ min: 0, max: 1000, noNaN: true }),
-    }),
+      reset: fc.boolean(),
+    }).map(({ reset, ...close }) => ({
+      ...close,
+      ...(reset && close.how === "fin" ? { answer: "rst" as const } : {}),
+    })),
   });
 }
