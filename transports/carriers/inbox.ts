@@ -3,9 +3,16 @@ import type { CloseReason, CoverListener } from "../../playback/cover_connection
 /** Bytes kept for a listener that is not there yet. */
 const EARLY_LIMIT = 65_536;
 
+/** Bytes that wait for a listener. */
+interface Early {
+  readonly bytes: Uint8Array;
+  /** When they came. */
+  readonly came: number;
+}
+
 /**
- * What a connection has for its listener: bytes, kept while there is none, and the end, told once and after
- * all bytes.
+ * What a connection has for its listener: bytes, kept while there is none (it is told for how long), and the end,
+ * told once and after all bytes.
  *
  * @example
  * ```ts
@@ -21,14 +28,20 @@ const EARLY_LIMIT = 65_536;
 export class Inbox {
   readonly #tooMuch: () => void;
   #listener: CoverListener | undefined;
-  #early: Uint8Array[] = [];
+  #early: Early[] = [];
   #earlyBytes = 0;
+  #came: number | undefined;
   #ended: CloseReason | undefined;
   #told = false;
 
   /** `tooMuch` is called when more than 65,536 bytes wait for a listener. */
   constructor(tooMuch: () => void) {
     this.#tooMuch = tooMuch;
+  }
+
+  /** When bytes last came, by `performance.now()`; undefined if none have. */
+  get came(): number | undefined {
+    return this.#came;
   }
 
   /** Who is told, first of what came before. */
@@ -40,28 +53,29 @@ export class Inbox {
     this.#listener = listener;
     // A listener may hand the connection on while it is told of these bytes.
     while (listener !== undefined && this.#listener === listener && this.#early.length > 0) {
-      const bytes = this.#early.shift()!;
+      const { bytes, came } = this.#early.shift()!;
       this.#earlyBytes -= bytes.length;
-      listener.onData(bytes);
+      listener.onData(bytes, performance.now() - came);
     }
     this.#tellEnd();
   }
 
   /** Bytes that have come. */
   received(bytes: Uint8Array): void {
+    const came = this.#came = performance.now();
     if (this.#listener !== undefined) {
       this.#listener.onData(bytes);
       return;
     }
-    this.#early.push(bytes.slice());
+    this.#early.push({ bytes: bytes.slice(), came });
     this.#earlyBytes += bytes.length;
     if (this.#earlyBytes > EARLY_LIMIT) this.#tooMuch();
   }
 
-  /** Gives bytes back, for the listener that is set next. */
+  /** Gives bytes back, those that came last, for the listener that is set next. */
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#early.unshift(bytes.slice());
+    this.#early.unshift({ bytes: bytes.slice(), came: this.#came ?? performance.now() });
     this.#earlyBytes += bytes.length;
   }
 

@@ -1,11 +1,10 @@
 /**
  * The carrier `ssh`: the system's own OpenSSH. `sshd` listens on the public address, so that a stranger meets
- * the genuine server from the first byte; a user logs in with a key drawn from the secret, begins the session
- * that `sftp` and `scp` begin, and opens one forwarded channel that ends at our server.
+ * the genuine server from the first byte; a user logs in with a key drawn from the secret and begins the session
+ * that `sftp` and `scp` begin, whose forced command joins it to our server.
  *
- * Measured with OpenSSH 9.2: what is written at once becomes one packet (up to 32768 bytes); the server's
- * sends are delayed by Nagle's algorithm until a session has begun, hence the session beside the channel; a
- * receiver adds a packet of 36 bytes (window adjust) for about every 96 KB.
+ * Measured with OpenSSH 9.2: what is written at once becomes one packet (up to 32768 bytes), if what was written
+ * before has been read; a receiver adds a packet of 36 bytes (window adjust) for about every 96 KB.
  *
  * @module
  */

@@ -3,26 +3,24 @@ import net, { type Socket } from "node:net";
 import { formatAddress, socketReason, UserError } from "../../base/mod.ts";
 import type { CarrierClient, CarrierClientOptions, CarrierConnection } from "./carrier.ts";
 import { ConnectError, WrongCertificate } from "./errors.ts";
-import { SshConnection } from "./ssh_connection.ts";
+import { SFTP_ANSWER, SFTP_HELLO, SshConnection } from "./ssh_connection.ts";
 import { type SshKey, userKeyOf } from "./ssh_keys.ts";
 import { checkAllowed, killProgram, readLines, startProgram } from "./ssh_program.ts";
 import { SecretRefused, SshStateError } from "./ssh_errors.ts";
-import { freePort, innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
+import { PipeChannel } from "./ssh_pipes.ts";
+import { LOGIN } from "./ssh_rendezvous.ts";
 
 /** Milliseconds until an attempt is given up. */
 const TIMEOUT = 30_000;
-/** Milliseconds that are waited for ssh's word that the channel is open; a version that does not say it goes on then. */
-const CHANNEL_DEADLINE = 5000;
 /** Connections at once at most: each is a process of about 9 MB. */
 const MAX_CONNECTIONS = 64;
 
-/** SFTP's first message (SSH_FXP_INIT, version 3), as every client sends it, and the type of its answer. */
-const SFTP_INIT = Buffer.from([0, 0, 0, 5, 1, 0, 0, 0, 3]);
-const SFTP_VERSION = 2;
+/** What `ssh -v` says also when all is well. */
+const CHATTER = /^(?:debug1: |Transferred: |Bytes per second: )/;
 
 /**
  * A client's end: each connection is a process of the system's `ssh`, which logs in with the key drawn from the
- * secret, begins an SFTP session as `sftp` and `scp` do, and opens one forwarded channel for us.
+ * secret and begins a session as `sftp` and `scp` do.
  *
  * @throws {SshStateError} if a folder for its files cannot be made.
  * @throws {ProgramError} if programs may not be started.
@@ -76,8 +74,6 @@ class Dial {
   readonly #open: Set<() => void>;
   readonly #deadline: ReturnType<typeof setTimeout>;
   readonly #end = () => this.#hangUp();
-  readonly #channel = Promise.withResolvers<void>();
-  #channelNumber: string | undefined;
   #child: Deno.ChildProcess | undefined;
   #relay: net.Server | undefined;
   #failure: Error | undefined;
@@ -107,67 +103,42 @@ class Dial {
     const target = open === undefined || direct === true
       ? { hostname, port }
       : { hostname: "127.0.0.1", port: await this.#listenRelay(open) };
-    const near = await freePort("127.0.0.1");
     if (this.#over) return;
     const child = startProgram("ssh", [
       ...options({
         IdentityFile: `${folder}/key`,
         KnownHostsCommand: knownHosts(pin, user),
-        LocalForward: `127.0.0.1:${near} 127.0.0.1:${innerPortOf(pin)}`,
       }),
-      ...["-vv", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
+      ...["-v", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
       ...["-s", "--", target.hostname, "sftp"],
     ], { stdin: "piped", stdout: "piped" });
     this.#child = child;
+    const hangUp = () => this.#hangUp();
+    const channel = new PipeChannel(child, hangUp);
     const errors = readLines(child.stderr, (line) => this.#heard(line));
-    const input = child.stdin.getWriter();
-    input.write(SFTP_INIT).catch(() => {});
-    const version = this.#readVersion(child.stdout);
     child.status.then(async () => {
       await errors.catch(() => {});
       this.#gone();
+      channel.gone();
     });
-    await version;
-    if (this.#over) return;
-    const socket = net.connect({
-      host: "127.0.0.1",
-      port: near,
-      noDelay: true,
-      allowHalfOpen: true,
-    });
-    const failed = (error: Error) => this.#fail(socketReason(error), error);
-    socket.once("error", failed);
-    socket.once("connect", async () => {
-      // Until the channel is open, ssh reads nothing: what is written to it meanwhile would become one packet.
-      const deadline = setTimeout(() => this.#channel.resolve(), CHANNEL_DEADLINE);
-      await this.#channel.promise;
-      clearTimeout(deadline);
-      if (this.#over) return void socket.destroy();
-      clearTimeout(this.#deadline);
-      socket.removeListener("error", failed);
-      const digest = new Uint8Array(Buffer.from(pin, "base64url"));
-      const hangUp = () => this.#hangUp();
-      this.#settled.resolve(new SshConnection(socket, { id: this.#id, digest, hangUp }));
-    });
+    const digest = new Uint8Array(Buffer.from(pin, "base64url"));
+    const connection = new SshConnection(channel, { id: this.#id, digest, hangUp });
+    connection.write(new Uint8Array(SFTP_HELLO));
+    let missing = SFTP_ANSWER;
+    connection.listener = {
+      onData: (bytes) => {
+        missing -= bytes.length;
+        if (missing > 0) return;
+        connection.listener = undefined;
+        if (missing < 0) connection.unread(bytes.subarray(missing));
+        clearTimeout(this.#deadline);
+        this.#settled.resolve(connection);
+      },
+      onClose: () => {},
+    };
   }
 
-  /** Resolves when the server's SFTP has spoken: the session stands. Whatever else it says is dropped. */
-  #readVersion(stdout: ReadableStream<Uint8Array>): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let seen = 0;
-      const read = async () => {
-        for await (const bytes of stdout) {
-          const type = bytes[4 - seen];
-          seen += bytes.length;
-          if (seen >= 5 && type !== undefined && type !== SFTP_VERSION) throw new Error("no SFTP");
-          if (seen >= 5) resolve();
-        }
-      };
-      read().catch(reject);
-    });
-  }
-
-  /** What `ssh -vv` says of the server's key, that the channel is open, and why it ends. */
+  /** What `ssh -v` says of the server's key, and why it ends. */
   #heard(line: string): void {
     const key = /Server host key: \S+ SHA256:([A-Za-z0-9+/]{43})/.exec(line);
     if (key !== null) {
@@ -176,19 +147,9 @@ class Dial {
       if (seen !== pin) this.#failure = new WrongCertificate(this.#address, pin, seen);
     } else if (/^\S+: Permission denied \(/.test(line)) {
       this.#failure ??= new SecretRefused(this.#address);
-    } else if (!this.#heardOfChannel(line) && line !== "" && !/^debug[12]: /.test(line)) {
+    } else if (line !== "" && !CHATTER.test(line)) {
       this.#lastLine = line;
     }
-  }
-
-  /** Whether the line is about our channel, which is not the session's. */
-  #heardOfChannel(line: string): boolean {
-    this.#channelNumber ??= /^debug1: channel (\d+): new .*\bdirect-tcpip\b/.exec(line)?.[1];
-    const about = /^(?:debug2: )?channel (\d+): (open confirm |open failed: )(.*)/.exec(line);
-    if (about === null || about[1] !== this.#channelNumber) return false;
-    if (about[2] === "open confirm ") this.#channel.resolve();
-    else this.#fail(about[3]!);
-    return true;
   }
 
   /** The program has ended. */
@@ -208,7 +169,6 @@ class Dial {
 
   #hangUp(): void {
     this.#over = true;
-    this.#channel.resolve();
     this.#open.delete(this.#end);
     clearTimeout(this.#deadline);
     this.#settled.reject(new ConnectError(this.#address, "closed"));
@@ -250,9 +210,8 @@ class Dial {
 function options(own: Record<string, string>): string[] {
   const all: Record<string, string> = {
     BatchMode: "yes",
-    ClearAllForwardings: "no",
+    ClearAllForwardings: "yes",
     ConnectionAttempts: "1",
-    ExitOnForwardFailure: "yes",
     GlobalKnownHostsFile: "none",
     IdentitiesOnly: "yes",
     IdentityAgent: "none",

@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import type { CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
 import type { CarrierConnection } from "./carrier.ts";
 import { Inbox } from "./inbox.ts";
@@ -10,15 +9,15 @@ import { Outbox } from "./outbox.ts";
  * channel) and at least 4 bytes of padding. OpenSSH reads at most 32768 bytes at a time and makes one packet
  * of them.
  *
- * The first seven exchanges of a connection are the genuine programs' own: service, three of authentication,
- * the session's opening, the subsystem, SFTP's version. One more opens the channel that is ours.
+ * The first seven exchanges of a connection are the genuine programs' own, or as theirs: service, three of
+ * authentication, the session's opening, the subsystem, SFTP's version.
  */
 export const SSH_GRID: SizeGrid = {
   overhead: 34,
   maxPayload: 32768,
   smallest: 36,
   step: 8,
-  opening: { carrier: "ssh", exchanges: 8 },
+  opening: { carrier: "ssh", exchanges: 7 },
 };
 
 /**
@@ -28,10 +27,12 @@ export const SSH_GRID: SizeGrid = {
  */
 export const SSH_ADJUSTMENT = { size: 36, after: 3 * 32_768 };
 
+/** Bytes of SFTP's first message, the client's, and of the answer of Debian's server: both are but sizes here. */
+export const SFTP_HELLO = 9;
+export const SFTP_ANSWER = 322;
+
 /** Milliseconds from bytes on the wire to an answer on the wire, ssh's and sshd's part included. */
 const REACTION = 0.5;
-/** Milliseconds between two writes, so that the program reads the first before the second is there. */
-const SPACING = 1;
 /**
  * Milliseconds that the program gets to send the last packet before it is ended, and the bytes that may be on
  * their way then; with more, the channel is closed in SSH's own way, which takes a round trip and three packets.
@@ -39,72 +40,96 @@ const SPACING = 1;
 const FLUSH = 5;
 const FLUSHED = 4096;
 
-/** What a connection's end has besides the socket that leads to the program. */
+/** What a channel reports; nothing is called before {@linkcode SshChannel.start}. */
+export interface SshChannelEvents {
+  /** Bytes have come. */
+  onData(bytes: Uint8Array): void;
+  /** The peer has ended its direction. */
+  onEnd(): void;
+  /** It is broken. */
+  onError(): void;
+  /** It is over. */
+  onClose(): void;
+}
+
+/** A session's channel, as the program at this end hands it out. */
+export interface SshChannel {
+  /** Begins to report, first what has come before. */
+  start(events: SshChannelEvents): void;
+  /** Whether it can be written to. */
+  readonly writable: boolean;
+  /** Writes one packet's payload; `taken` is called when the next may be written. */
+  write(payload: Uint8Array, taken: () => void): void;
+  /** Ends our direction in SSH's own way. */
+  end(): void;
+  /** Gives it up. */
+  drop(): void;
+}
+
+/** What a connection's end has besides its channel. */
 export interface SshEnd {
   /** Names the connection in logs. */
   readonly id: string;
   /** SHA-256 of the host key. */
   readonly digest: Uint8Array;
-  /** Ends the program that holds the TCP connection, where it is ours; the socket is over by then. */
+  /** Ends the program that holds the TCP connection, where it is ours. */
   readonly hangUp?: () => void;
+  /** The TCP connection, as far as it is known. */
+  readonly peer?: {
+    readonly address: string;
+    readonly port: number;
+    readonly localPort: number;
+  };
 }
 
-/**
- * A cover connection whose bytes go through a program of OpenSSH: `socket` leads to it on this machine. One
- * write is one packet as long as the program keeps up, which it does but for a full network.
- */
+/** A cover connection through a program of OpenSSH: one write is one packet. */
 export class SshConnection implements CarrierConnection {
   readonly grid = SSH_GRID;
   readonly reaction = REACTION;
   readonly id: string;
   readonly certificateDigest: Uint8Array;
-  /** Unknown: the TCP connection is the program's. */
-  readonly localPort = 0;
-  /** Unknown. */
-  readonly remoteAddress = "";
-  /** Unknown. */
-  readonly remotePort = 0;
+  readonly localPort: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
   /** Whom OpenSSH let in holds a user's key. */
   readonly genuine = "none";
-  readonly #socket: Socket;
+  readonly #channel: SshChannel;
   readonly #hangUp: (() => void) | undefined;
   readonly #inbox = new Inbox(() => this.close("rst"));
   readonly #outbox: Outbox;
   #unanswered = 0;
 
-  /** Takes over a connected socket that allows half-open connections and has been read by nobody. */
-  constructor(socket: Socket, { digest, hangUp, id }: SshEnd) {
-    this.#socket = socket;
+  /** Takes over a channel that has not been started. */
+  constructor(channel: SshChannel, { digest, hangUp, id, peer }: SshEnd) {
+    this.#channel = channel;
     this.#hangUp = hangUp;
     this.id = id;
     this.certificateDigest = digest;
-    let spacedUntil = 0;
+    this.localPort = peer?.localPort ?? 0;
+    this.remoteAddress = peer?.address ?? "";
+    this.remotePort = peer?.port ?? 0;
     this.#outbox = new Outbox({
-      wait: () => spacedUntil - performance.now(),
-      send: (payload, sent) =>
-        void socket.write(payload, () => {
-          // As much as the program reads at a time is never joined with what follows.
-          if (payload.length < SSH_GRID.maxPayload) spacedUntil = performance.now() + SPACING;
-          sent();
-        }),
+      send: (payload, sent) => channel.write(payload, sent),
       end: () => this.#end(),
       reset: () => {
         hangUp?.();
-        socket.destroy();
+        channel.drop();
       },
       drained: () => this.listener?.onDrain?.(),
     });
-    socket.on("data", (bytes: Uint8Array) => {
-      this.#unanswered = 0;
-      this.#inbox.received(bytes);
-    });
-    socket.on("end", () => this.#inbox.over("fin"));
-    socket.on("error", () => this.#inbox.over("rst"));
-    socket.on("close", () => {
-      this.#outbox.over();
-      this.#outbox.drop();
-      hangUp?.();
-      this.#inbox.over(this.#outbox.closing ?? "error");
+    channel.start({
+      onData: (bytes) => {
+        this.#unanswered = 0;
+        this.#inbox.received(bytes);
+      },
+      onEnd: () => this.#inbox.over("fin"),
+      onError: () => this.#inbox.over("rst"),
+      onClose: () => {
+        this.#outbox.over();
+        this.#outbox.drop();
+        hangUp?.();
+        this.#inbox.over(this.#outbox.closing ?? "error");
+      },
     });
   }
 
@@ -121,7 +146,7 @@ export class SshConnection implements CarrierConnection {
   }
 
   write(payload: Uint8Array): void {
-    if (this.#outbox.closing !== undefined || payload.length === 0 || !this.#socket.writable) {
+    if (this.#outbox.closing !== undefined || payload.length === 0 || !this.#channel.writable) {
       return;
     }
     if (payload.length > SSH_GRID.maxPayload) {
@@ -145,11 +170,11 @@ export class SshConnection implements CarrierConnection {
    */
   #end(): void {
     const hangUp = this.#hangUp;
-    if (hangUp === undefined || this.#unanswered > FLUSHED) this.#socket.end();
+    if (hangUp === undefined || this.#unanswered > FLUSHED) this.#channel.end();
     else {
       setTimeout(() => {
         hangUp();
-        this.#socket.destroy();
+        this.#channel.drop();
       }, FLUSH);
     }
   }

@@ -1,26 +1,28 @@
 import { Buffer } from "node:buffer";
-import net from "node:net";
 import { formatAddress, ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
-import { SshConnection } from "./ssh_connection.ts";
+import { type BridgedSession, SshBridge } from "./ssh_bridge.ts";
+import { SFTP_ANSWER, SFTP_HELLO, type SshChannel, SshConnection } from "./ssh_connection.ts";
 import { digestOf, newHostKey, userKeyOf } from "./ssh_keys.ts";
 import { killProgram, ProgramError, readLines, startProgram } from "./ssh_program.ts";
 import { SshStateError } from "./ssh_errors.ts";
-import { freePort, innerPortOf, LOGIN } from "./ssh_rendezvous.ts";
+import { freePort, LOGIN } from "./ssh_rendezvous.ts";
 
 /** Milliseconds that sshd may take to listen. */
 const START_DEADLINE = 15_000;
+/** Where the accounts of the machine are listed. */
+const ACCOUNTS = "/etc/passwd";
 /** Connections at most that sshd's sessions may have open to us. */
 const MAX_CONNECTIONS = 4096;
 
 /**
- * The genuine server: keys may be those of our users, who get an SFTP session that refuses everything and one
- * forwarded port. Nothing here shows before somebody has logged in.
+ * The genuine server: keys may be those of our users, who get a session that is joined to our server and nothing
+ * else. Nothing here shows before somebody has logged in.
  */
 function configuration(
   { hostname, port }: { readonly hostname: string; readonly port: number },
   folder: string,
-  innerPort: number,
+  command: string,
   pam: boolean,
 ): string {
   const quoted = (path: string) => `"${path}"`;
@@ -38,20 +40,16 @@ UseDNS no
 PrintMotd no
 PrintLastLog no
 Subsystem sftp internal-sftp
-ForceCommand internal-sftp -p statvfs,fstatvfs,limits,expand-path,home-directory,users-groups-by-id
+ForceCommand ${command}
 PermitTTY no
 PermitUserRC no
 PermitTunnel no
-X11Forwarding no
-AllowAgentForwarding no
-AllowStreamLocalForwarding no
-AllowTcpForwarding local
-PermitOpen 127.0.0.1:${innerPort}
+DisableForwarding yes
 `;
 }
 
 /**
- * Listens by the system's `sshd`, whose users' channels end at a port of ours on 127.0.0.1.
+ * Listens by the system's `sshd`, whose users' sessions are joined to a socket of ours by a forced command.
  *
  * @throws {ListenError} if the address cannot be had.
  * @throws {ProgramError} if sshd cannot be started.
@@ -65,17 +63,22 @@ export async function listenSsh(
   const folder = `${options.state}/ssh`;
   const digest = await keptHostKey(folder);
   const pin = Buffer.from(digest).toString("base64url");
-  const innerPort = innerPortOf(pin);
   const login = await ownAccount();
-  const inner = await listenInner(innerPort, digest, onConnection);
+  await checkShell(login);
+  const bridge = await SshBridge.listen(
+    `${folder}/bridge`,
+    MAX_CONNECTIONS,
+    (session, channel) => begin(session, channel, digest, onConnection),
+  );
   try {
     const { hostname } = options;
     const port = options.port === 0 ? await freePort(hostname) : options.port;
+    await write(`${folder}/bridge`, bridge.program);
     await writeUsers(folder, options.secrets);
     const daemon = new Daemon(
       { hostname, port },
       folder,
-      innerPort,
+      bridge.command,
       login === "nobody",
       onNote ?? (() => {}),
     );
@@ -90,12 +93,12 @@ export async function listenSsh(
         writeUsers(folder, secrets).catch((error) => onNote?.((error as Error).message));
       },
       close: async () => {
-        inner.close();
+        bridge.close();
         await daemon.stop();
       },
     };
   } catch (error) {
-    inner.close();
+    bridge.close();
     throw error;
   }
 }
@@ -104,7 +107,7 @@ export async function listenSsh(
 class Daemon {
   readonly #listen: { readonly hostname: string; readonly port: number };
   readonly #folder: string;
-  readonly #innerPort: number;
+  readonly #command: string;
   readonly #onNote: (text: string) => void;
   #child: Deno.ChildProcess | undefined;
   #pam: boolean;
@@ -113,13 +116,13 @@ class Daemon {
   constructor(
     listen: { readonly hostname: string; readonly port: number },
     folder: string,
-    innerPort: number,
+    command: string,
     pam: boolean,
     onNote: (text: string) => void,
   ) {
     this.#listen = listen;
     this.#folder = folder;
-    this.#innerPort = innerPort;
+    this.#command = command;
     this.#pam = pam;
     this.#onNote = onNote;
   }
@@ -127,7 +130,7 @@ class Daemon {
   /** Resolves when it listens. */
   async start(): Promise<void> {
     const file = `${this.#folder}/sshd_config`;
-    await write(file, configuration(this.#listen, this.#folder, this.#innerPort, this.#pam));
+    await write(file, configuration(this.#listen, this.#folder, this.#command, this.#pam));
     const child = startProgram("sshd", ["-D", "-e", "-f", file], {
       stdin: "null",
       stdout: "null",
@@ -208,28 +211,47 @@ async function ownAccount(): Promise<string> {
   return user;
 }
 
-/** Where sshd's sessions hand over users' channels. Who comes here has still to prove the secret. */
-function listenInner(
-  port: number,
+/**
+ * sshd hands a forced command to the account's shell: one that refuses to be used lets nobody in.
+ *
+ * @throws {SshStateError} if the account has such a one.
+ */
+async function checkShell(login: string): Promise<void> {
+  const accounts = await Deno.readTextFile(ACCOUNTS).catch(() => "");
+  const shell = accounts.split("\n").find((line) => line.startsWith(`${login}:`))?.split(":")[6];
+  if (shell === undefined || !/\/(?:nologin|false)$/.test(shell)) return;
+  const why = `the account ${login}, that users log in to, has no shell (${shell}): ` +
+    `usermod --shell /bin/sh ${login}, or use another account`;
+  throw new SshStateError(ACCOUNTS, new Error(why));
+}
+
+/**
+ * A user's session: who comes here has still to prove the secret. First he gets what SFTP's server says, in a packet
+ * of its size.
+ */
+function begin(
+  { address, localPort, port }: BridgedSession,
+  channel: SshChannel,
   digest: Uint8Array,
   onConnection: (connection: CarrierConnection) => void,
-): Promise<net.Server> {
-  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    onConnection(new SshConnection(socket, { id: `ssh-${socket.remotePort}`, digest }));
+): void {
+  const connection = new SshConnection(channel, {
+    id: `ssh-${port}`,
+    digest,
+    peer: { address, port, localPort },
   });
-  server.maxConnections = MAX_CONNECTIONS;
-  return new Promise((resolve, reject) => {
-    server.once("error", (error) => {
-      reject(
-        new ListenError(
-          `127.0.0.1:${port}`,
-          "another host key (remove ssh/host_key from the state folder)",
-          error,
-        ),
-      );
-    });
-    server.listen(port, "127.0.0.1", () => resolve(server));
-  });
+  let missing = SFTP_HELLO;
+  connection.listener = {
+    onData: (bytes) => {
+      missing -= bytes.length;
+      if (missing > 0) return;
+      connection.listener = undefined;
+      if (missing < 0) connection.unread(bytes.subarray(missing));
+      connection.write(new Uint8Array(SFTP_ANSWER));
+      onConnection(connection);
+    },
+    onClose: (how) => connection.close(how === "fin" ? "fin" : "rst"),
+  };
 }
 
 /** Reads the host key's digest from the folder, making key and folder at the first start. */

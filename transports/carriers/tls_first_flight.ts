@@ -139,7 +139,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
           const asked = {
             ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
             ...(chosen === undefined ? {} : { alpn: [chosen] }),
-            ...(options.speaks ? { atOnce: true } : {}),
+            ...(options.speaks ? { unasked: true } : {}),
           };
           const socket = first;
           first = undefined;

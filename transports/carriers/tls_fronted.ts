@@ -29,7 +29,7 @@ import { Waiting } from "./waiting.ts";
  */
 const PACE = 1;
 /** As for the native carrier, and nginx's part. */
-const REACTION = 0.4;
+const REACTION = 0.45;
 /** Milliseconds that nginx may take to send a request. */
 const PATIENCE = 30_000;
 /** Most bytes of a request's or an answer's head. */

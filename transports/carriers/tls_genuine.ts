@@ -6,6 +6,9 @@ import { certificateDigest } from "./certificate.ts";
 import { firstAnswer } from "./first_answer.ts";
 import type { Genuine } from "./genuine.ts";
 
+/** Milliseconds that a silent client is waited for before a handshake that nobody asked for. */
+const HESITATION = 4;
+
 /** What the genuine server is asked for. */
 export interface GenuineTlsOptions {
   /** Its name; none is sent if absent. */
@@ -13,10 +16,10 @@ export interface GenuineTlsOptions {
   /** Application protocols to offer; none if absent. */
   readonly alpn?: readonly string[];
   /**
-   * Makes the handshake at once: what gives up a silent client speaks to it inside TLS. With the first bytes that
-   * are sent if absent.
+   * Makes the handshake without being written to: what gives up a silent client speaks to it inside TLS. With the
+   * first bytes that are sent if absent.
    */
-  readonly atOnce?: boolean;
+  readonly unasked?: boolean;
 }
 
 /** SHA-256 of the certificate that a TLS server shows; in words what is wrong if it shows none within three seconds. */
@@ -71,7 +74,9 @@ class Gate extends Duplex {
 /**
  * A genuine TLS server behind a connection of ours. The connection stands from the beginning, so that the
  * server's own patience with a silent peer counts from there; the handshake begins with the first byte that
- * a stranger sends: our own users, who never send any, cost no handshake.
+ * a stranger sends: our own users, who never send any, cost no handshake. Where the server is to speak to the silent,
+ * it begins by itself after some milliseconds: most of our own users have proved themselves by then, and
+ * the handshake would hold up the answer to them.
  */
 export class GenuineTls extends EventEmitter implements Genuine {
   readonly #raw: net.Socket;
@@ -80,6 +85,7 @@ export class GenuineTls extends EventEmitter implements Genuine {
   #gate: Gate | undefined;
   #broken: Error | undefined;
   #ended = false;
+  #hesitation: ReturnType<typeof setTimeout> | undefined;
 
   /** `raw` is connected, or will be; nothing was read from it or written to it. */
   constructor(raw: net.Socket, options: GenuineTlsOptions) {
@@ -99,7 +105,11 @@ export class GenuineTls extends EventEmitter implements Genuine {
       if (this.#socket === undefined) this.emit("end");
     });
     raw.resume();
-    if (options.atOnce && !raw.destroyed) this.#socket = this.#begin();
+    if (options.unasked && !raw.destroyed) {
+      this.#hesitation = setTimeout(() => {
+        if (!raw.destroyed) this.#socket ??= this.#begin();
+      }, HESITATION);
+    }
     if (!raw.connecting && !raw.destroyed) queueMicrotask(() => this.emit("connect"));
     if (raw.destroyed) {
       queueMicrotask(() => {
@@ -135,6 +145,7 @@ export class GenuineTls extends EventEmitter implements Genuine {
 
   /** Drops the connection. */
   destroy(): this {
+    clearTimeout(this.#hesitation);
     this.#socket?.destroy();
     this.#raw.destroy();
     return this;
@@ -142,6 +153,7 @@ export class GenuineTls extends EventEmitter implements Genuine {
 
   /** The same by a reset. */
   resetAndDestroy(): this {
+    clearTimeout(this.#hesitation);
     this.#raw.resetAndDestroy();
     this.#socket?.destroy();
     return this;
@@ -160,6 +172,7 @@ export class GenuineTls extends EventEmitter implements Genuine {
   }
 
   #begin(): tls.TLSSocket {
+    clearTimeout(this.#hesitation);
     const { alpn, serverName } = this.#options;
     this.#gate = new Gate(this.#raw);
     const socket = tls.connect({
