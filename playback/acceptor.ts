@@ -56,6 +56,12 @@ export interface AcceptorOptions extends EngineOptions {
   readonly onClosed?: (open: number) => void;
 }
 
+/** Connections of a session whose plans are ready before they come, and those of one that has not begun. */
+const READY = 8;
+const READY_OF_NEXT = 2;
+/** Sessions of which it is remembered what was made ready. */
+const MOST_SESSIONS = 64;
+
 /** Payload of the record that carries an error, at least. */
 const ERROR_RECORD = 256;
 
@@ -80,6 +86,8 @@ export class Acceptor extends Engine {
   #theirs: Lead | undefined;
   /** What is drawn here, where this end is master. */
   #own: Lead | undefined;
+  /** By session: the first serial number whose plan has not been made ready. */
+  readonly #prepared = new Map<number, number>();
   /** What answers a set-up. */
   #answer: readonly EngineFrame[] = [];
 
@@ -157,9 +165,36 @@ export class Acceptor extends Engine {
   #draw(live: Live, lead: Lead, kind: number, minimum: number, grid: SizeGrid): void {
     try {
       this.follow(live, lead.draw(live.session, live.serial, kind, minimum, grid).plan);
+      this.#prepare(live, grid);
     } catch (error) {
       if (!(error instanceof BadPlanError)) throw error;
       this.refuse(live, ENGINE_ERROR.format, error.reason);
+    }
+  }
+
+  /** Has the plans drawn, in spare time, of the connections that may come next. */
+  #prepare({ serial, session }: Live, grid: SizeGrid): void {
+    const lead = this.#own ?? this.#theirs;
+    const minimum = this.#setup?.minimum;
+    if (lead === undefined || minimum === undefined) return;
+    const until = (session: number, end: number) => {
+      const begin = this.#prepared.get(session) ?? 0;
+      for (let next = begin; next < end; next++) {
+        this.spare.add(() => lead.prepare(session, next, minimum, grid));
+      }
+      if (end <= begin) return;
+      this.#prepared.delete(session);
+      this.#prepared.set(session, end);
+    };
+    const begun = this.#prepared.get(session) ?? 0;
+    if (begun <= serial) this.#prepared.set(session, serial + 1);
+    until(session, serial + 1 + READY);
+    const { stride } = lead.openings;
+    for (let other = 0; other < stride && begun === 0; other++) until(other, READY_OF_NEXT);
+    if (begun <= READY_OF_NEXT) until(session + stride, READY_OF_NEXT);
+    for (const oldest of this.#prepared.keys()) {
+      if (this.#prepared.size <= MOST_SESSIONS) break;
+      this.#prepared.delete(oldest);
     }
   }
 

@@ -90,8 +90,8 @@ let scratch = new Uint8Array(16384);
  * the peer sends, and closes as planned. It knows nothing of masters and slaves.
  *
  * A message is due its `time` after its trigger: the later of this end's message before it and the arrival
- * of the peer's bytes that the script puts before it. The trigger after an own message is the time for which
- * that was planned, so that a late timer does not shift the rest. When a message is due, the tunnel fills
+ * of the peer's bytes that the script puts before it, both as the wire shows them. The trigger after an own message
+ * is the time for which that was planned, so that a late timer does not shift the rest. When a message is due, the tunnel fills
  * each of its records at that moment, and each record is one write; a long message waits for the connection
  * to drain, so that its user data too is taken late. Nothing here looks at what the tunnel holds, which is
  * what makes the wire independent of user data.
@@ -124,6 +124,8 @@ export class ConnectionPlayer implements CoverListener {
   /** Inside a write: a carrier that drains at once must not begin the next record. */
   #writing = false;
   #due = 0;
+  /** No record of the message being sent has left. */
+  #beginning = false;
   #closing: "fin" | "rst" | undefined;
   #finSent = false;
   #received = 0;
@@ -168,7 +170,7 @@ export class ConnectionPlayer implements CoverListener {
     const { clock, connection, number, tunnel } = this.#options;
     this.#started = true;
     this.#progress = clock.now();
-    this.#trigger = this.#progress - (connection.reaction ?? 0);
+    this.#trigger = this.#progress - (connection.age ?? connection.reaction ?? 0);
     try {
       tunnel.connectionOpened(number);
     } catch (error) {
@@ -179,7 +181,8 @@ export class ConnectionPlayer implements CoverListener {
     if (head !== undefined && head.length > 0) this.onData(head);
     if (this.#done) return;
     connection.listener = this;
-    this.advance();
+    // What is due at once is not to wait for a turn of its own.
+    this.#advance(true);
   }
 
   /** The owner has verified the peer: user data may be sent from now on. */
@@ -193,12 +196,13 @@ export class ConnectionPlayer implements CoverListener {
   }
 
   /** Takes what arrived; called by the connection. */
-  onData(bytes: Uint8Array): void {
+  onData(bytes: Uint8Array, kept = 0): void {
     if (this.#done) return;
     const { clock, stats } = this.#options;
     this.#received += bytes.length;
     stats.received += bytes.length;
-    this.#progress = this.#arrived = clock.now();
+    this.#progress = clock.now();
+    this.#arrived = this.#progress - kept;
     this.#take(bytes);
     if (!this.#done) this.#advance(true);
     this.#arrived = undefined;
@@ -348,7 +352,7 @@ export class ConnectionPlayer implements CoverListener {
       } else {
         this.#sending = message;
         this.#sendingRecord = 0;
-        this.#options.stats.lateness.add(clock.now() - due);
+        this.#beginning = true;
         this.#sendRecords(due);
       }
     };
@@ -383,6 +387,9 @@ export class ConnectionPlayer implements CoverListener {
       this.#writing = true;
       connection.write(buffer);
       this.#writing = false;
+      // Late is what has not left in time: filling and encrypting count.
+      if (this.#beginning) stats.lateness.add(clock.now() - this.#due);
+      this.#beginning = false;
       if (this.#done) return;
       const wire = wireSize(size, connection.grid);
       stats.records++;
@@ -454,8 +461,8 @@ export class ConnectionPlayer implements CoverListener {
   #close(): void {
     const { clock, connection, stats } = this.#options;
     if (connection.queued > 0 && this.#closing === "rst") return;
-    stats.lateness.add(clock.now() - this.#due);
     if (this.#closing === "rst") {
+      stats.lateness.add(clock.now() - this.#due);
       this.#finish({ how: "rst", completed: true });
       return;
     }
@@ -463,6 +470,7 @@ export class ConnectionPlayer implements CoverListener {
     this.#progress = clock.now();
     this.#log(this.#due, { what: "close", how: "fin" });
     connection.close("fin");
+    stats.lateness.add(clock.now() - this.#due);
   }
 
   #log(

@@ -36,6 +36,11 @@ export interface CoverConnection {
    * the wire shows them; 0 if absent. A learned think time contains what the real program took.
    */
   readonly reaction?: number;
+  /**
+   * Milliseconds since the carrier's handshake ended, as the wire shows it, and what a message takes to leave; the
+   * `reaction` if absent.
+   */
+  readonly age?: number;
   /** Where the connection reports to; set once by whoever owns it. Bytes that came before are kept. */
   listener: CoverListener | undefined;
   /**
@@ -58,9 +63,9 @@ export interface CoverConnection {
 export interface CoverListener {
   /**
    * Payload bytes arrived, in order; record boundaries mean nothing. They are not changed afterwards, so that
-   * they may be kept.
+   * they may be kept. `kept`: for how many milliseconds they have waited for a listener; not at all if absent.
    */
-  onData(bytes: Uint8Array): void;
+  onData(bytes: Uint8Array, kept?: number): void;
   /** All that was queued has been taken by the operating system. */
   onDrain?(): void;
   /** The peer ended its direction or the connection broke; called once, nothing follows. */

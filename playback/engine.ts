@@ -19,6 +19,7 @@ import { type PlanSender, PlanStore } from "./plans_sent.ts";
 import { DEFAULT_POLICY, type Policy, PolicyMeter, type PolicyUse } from "./policy.ts";
 import type { TunnelPort } from "./reliable_tunnel.ts";
 import type { Script } from "./script.ts";
+import { SpareTime } from "./spare_time.ts";
 import { EngineStats } from "./stats.ts";
 import { varintLength } from "./varint.ts";
 import type { WireEvent } from "./wire_log.ts";
@@ -144,6 +145,8 @@ export abstract class Engine {
   protected readonly store: PlanStore = new PlanStore();
   /** Sends plans, where this end is master and they are embedded. */
   protected sender: PlanSender | undefined;
+  /** For what would otherwise hold up an answer. */
+  protected readonly spare: SpareTime;
   /** Whether the peer wants to hear of what waits here. */
   protected tellBacklog = false;
   readonly #end: End;
@@ -159,6 +162,7 @@ export abstract class Engine {
     this.clock = options.clock;
     this.tunnel = options.tunnel;
     this.policy = options.policy ?? DEFAULT_POLICY;
+    this.spare = new SpareTime(options.clock);
     this.#meter = new PolicyMeter(this.policy, options.clock.now());
     options.tunnel.onControl = (connection, type, body) => {
       if (type >= OWNER_FRAMES) options.onControl?.(connection, type, body);
@@ -185,6 +189,7 @@ export abstract class Engine {
 
   /** Closes all connections. */
   protected closeAll(how: "fin" | "rst"): void {
+    this.spare.stop();
     for (const { player } of [...this.live.values()]) player.abort(how);
   }
 

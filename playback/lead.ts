@@ -2,9 +2,13 @@ import type { CoverModel } from "../models/cover_model.ts";
 import { LocalPlans, type PlanSource } from "../models/plans.ts";
 import { SeededRandom, substream } from "../models/random.ts";
 import type { SizeGrid } from "./cover_connection.ts";
-import { type DrawnPlan, drawPlan } from "./first_message.ts";
+import { connectionNumber } from "./engine_frames.ts";
+import { BadPlanError, type DrawnPlan, drawPlan } from "./first_message.ts";
 import { Kinds } from "./kinds.ts";
 import { DrawnOpenings } from "./openings.ts";
+
+/** Plans that are kept until they are asked for, at most; the oldest go first. */
+const MOST_READY = 64;
 
 /** Draws the plans of a model from a 32-byte key. */
 export type PlanFactory = (model: CoverModel, key: Uint8Array) => PlanSource;
@@ -34,6 +38,7 @@ export class Lead {
   /** Kinds of connection; undefined where none are chosen among. */
   readonly kinds: Kinds | undefined;
   readonly #plans: PlanSource;
+  readonly #ready = new Map<number, { minimum: number; grid: SizeGrid; drawn: DrawnPlan }>();
 
   /** The lead of `model` under `seed`. */
   constructor(readonly model: CoverModel, seed: Uint8Array, options: LeadOptions) {
@@ -55,6 +60,36 @@ export class Lead {
     grid: SizeGrid,
   ): DrawnPlan {
     const known = this.kinds !== undefined && kind < this.kinds.names.length ? kind : 0;
+    const number = connectionNumber(session, serial);
+    const ready = known === 0 ? this.#ready.get(number) : undefined;
+    if (ready?.minimum === minimum && sameGrid(ready.grid, grid)) {
+      this.#ready.delete(number);
+      return ready.drawn;
+    }
     return drawPlan(this.#plans, session, serial, minimum, grid, this.kinds, known);
   }
+
+  /** Draws a connection's plan (of kind 0) before it is asked for: some tenths of a millisecond that an answer is not late. */
+  prepare(session: number, serial: number, minimum: number, grid: SizeGrid): void {
+    const number = connectionNumber(session, serial);
+    if (this.#ready.has(number)) return;
+    try {
+      const drawn = drawPlan(this.#plans, session, serial, minimum, grid, this.kinds, 0);
+      this.#ready.set(number, { minimum, grid, drawn });
+    } catch (error) {
+      // Whoever asks for it is told.
+      if (!(error instanceof BadPlanError)) throw error;
+    }
+    if (this.#ready.size <= MOST_READY) return;
+    for (const oldest of this.#ready.keys()) {
+      this.#ready.delete(oldest);
+      return;
+    }
+  }
+}
+
+function sameGrid(a: SizeGrid, b: SizeGrid): boolean {
+  return a === b || (a.overhead === b.overhead && a.maxPayload === b.maxPayload &&
+    a.smallest === b.smallest && a.step === b.step &&
+    a.opening?.carrier === b.opening?.carrier && a.opening?.exchanges === b.opening?.exchanges);
 }

@@ -214,6 +214,8 @@ export class Opener extends Engine {
   /** By slot: the opening that was not known, and since when. */
   readonly #awaited = new Map<number, { readonly number: number; readonly since: number }>();
   #peerBacklog = 0;
+  /** Of the connections so far; TLS's before there was one. */
+  #grid: SizeGrid = { overhead: 22, maxPayload: 16_384 };
   #stopped = false;
 
   /** Prepares an opener; {@linkcode Opener.start} begins. */
@@ -464,6 +466,16 @@ export class Opener extends Engine {
           this.#pump();
         }),
     });
+    // While the carrier shakes hands.
+    this.spare.add(() => {
+      if (!answered) this.#lead?.prepare(session, serial, this.#minimum, this.#grid);
+    });
+  }
+
+  /** By what connections that open are drawn. */
+  get #lead(): Lead | undefined {
+    if (this.#theirs === "store") return undefined;
+    return this.#theirs ?? this.#own;
   }
 
   /** After a failure the next dial waits: half a second, doubled up to half a minute, and some chance. */
@@ -478,6 +490,7 @@ export class Opener extends Engine {
   #opened(request: Waiting, dialled: Dialled, time: number): void {
     const { connection, ...proof } = dialled;
     if (this.#stopped) return connection.close("fin");
+    this.#grid = connection.grid;
     const { planned, serial, session } = request;
     this.sender?.opened(session, serial);
     let plan: ConnectionStart;

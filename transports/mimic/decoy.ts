@@ -1,6 +1,6 @@
 import net from "node:net";
 import { bracketed } from "../../base/mod.ts";
-import { type CarrierConnection, firstAnswer } from "../carriers/mod.ts";
+import { type CarrierConnection, firstAnswer, type OpenGenuine } from "../carriers/mod.ts";
 import { type Address, parseAddress } from "../doors/mod.ts";
 import type { DecoyPages } from "./decoy_page.ts";
 
@@ -14,6 +14,12 @@ const FLUSH = 5000;
 
 /** Milliseconds that a silent peer is kept where there is no decoy. */
 const SILENCE = 60_000;
+
+/**
+ * Milliseconds that a silent peer is waited for before a decoy that is a plain web server is connected to: most of our
+ * users have proved themselves by then, and connecting would hold up the answer to them.
+ */
+const HESITATION = 4;
 
 /** The genuine server that strangers meet. */
 export interface Decoy {
@@ -89,12 +95,14 @@ export function foreignDecoy(address: Address): Decoy {
   return { address, close: () => Promise.resolve() };
 }
 
+type Genuine = ReturnType<OpenGenuine>;
+
 /** What a connection's first record shows. */
 export type Verdict = "proven" | "stranger";
 
 /**
- * Stands between a new connection and everything else. The decoy's connection opens at once and its
- * closing is mirrored, so that a peer which says nothing meets the decoy's own timeouts. The peer's first
+ * Stands between a new connection and everything else. The decoy's connection opens at once, or after some
+ * milliseconds where it is a plain web server, and its closing is mirrored, so that a peer which says nothing meets the decoy's own timeouts. The peer's first
  * record decides: `judge` finds a proof in it, and `onProven` gets the connection with all its bytes; or the
  * peer is a stranger, and every byte of it goes to the decoy, beginning with the first. A decoy that
  * speaks before the peer has spoken makes it a stranger too.
@@ -118,8 +126,8 @@ export function guard(
 ): () => void {
   const { genuine } = connection;
   if (genuine === "none") return guardAlone(connection, judge, onProven, onOver);
-  const { host, port } = decoy.address;
-  const socket = genuine?.() ?? net.connect({ host, port, allowHalfOpen: true, noDelay: true });
+  let socket: Genuine | undefined;
+  let hesitation: ReturnType<typeof setTimeout> | undefined;
   const idleLimit = genuine === undefined ? decoy.idleLimit : undefined;
   let state: "waiting" | "stranger" | "over" = "waiting";
   let peerEnded = false;
@@ -129,12 +137,16 @@ export function guard(
   let resetWhenDrained = false;
   let idle: ReturnType<typeof setTimeout> | undefined;
 
+  const leave = () => {
+    clearTimeout(idle);
+    clearTimeout(hesitation);
+    socket?.destroy();
+    onOver();
+  };
   const over = () => {
     if (state === "over") return;
     state = "over";
-    clearTimeout(idle);
-    socket.destroy();
-    onOver();
+    leave();
   };
   const alive = (limit = idleLimit) => {
     if (limit === undefined || state === "over") return;
@@ -155,22 +167,67 @@ export function guard(
     clearTimeout(idle);
     idle = setTimeout(reset, FLUSH);
   };
+  const broken = () => {
+    if (state === "over" || decoyFailed) return;
+    decoyFailed = true;
+    // Our own users do without a decoy; a stranger would find nobody at home.
+    if (state === "stranger" || socketConnected) return resetAfterAnswer();
+    onFailure?.();
+    alive(idleLimit ?? SILENCE);
+  };
+  const reach = (): Genuine => {
+    if (socket !== undefined) return socket;
+    clearTimeout(hesitation);
+    const { host, port } = decoy.address;
+    const reached: Genuine = genuine?.() ??
+      net.connect({ host, port, allowHalfOpen: true, noDelay: true });
+    reached.on("connect", () => {
+      socketConnected = true;
+    });
+    reached.on("data", (bytes: Uint8Array) => {
+      if (state === "over") return;
+      state = "stranger";
+      alive();
+      for (let at = 0; at < bytes.length; at += connection.grid.maxPayload) {
+        connection.write(bytes.subarray(at, at + connection.grid.maxPayload));
+      }
+      if (connection.queued > BACKLOG) reached.pause();
+    });
+    reached.on("end", () => {
+      if (state === "over") return;
+      decoyEnded = true;
+      state = "stranger";
+      connection.close("fin");
+      if (peerEnded) over();
+    });
+    reached.on("error", broken);
+    reached.on("close", () => {
+      if (!decoyEnded) broken();
+      else over();
+    });
+    return socket = reached;
+  };
   const toDecoy = (bytes: Uint8Array) => {
     alive();
-    socket.write(bytes.slice());
-    if (socket.writableLength > UPLOAD_LIMIT) reset();
+    const decoy = reach();
+    decoy.write(bytes.slice());
+    if (decoy.writableLength > UPLOAD_LIMIT) reset();
   };
   alive();
+  if (genuine === undefined) hesitation = setTimeout(reach, HESITATION);
+  else reach();
 
   connection.listener = {
     onData(bytes) {
       if (state === "waiting") {
         const verdict = judge(bytes);
         if (verdict === "proven") {
-          over();
+          state = "over";
           connection.listener = undefined;
           connection.unread(bytes);
           onProven(connection);
+          // The answer, if it was due at once, is not held up by this.
+          leave();
           return;
         }
         if (decoyFailed) return reset();
@@ -180,55 +237,22 @@ export function guard(
     },
     onDrain() {
       if (resetWhenDrained) return reset();
-      socket.resume();
+      socket?.resume();
     },
     onClose(reason) {
       if (state === "over") return;
       peerEnded = true;
       if (reason !== "fin") {
-        if (socket.pending) socket.destroy();
-        else socket.resetAndDestroy();
+        if (socket?.pending) socket.destroy();
+        else socket?.resetAndDestroy();
         over();
       } else if (decoyEnded) over();
       else if (decoyFailed) {
         connection.close("fin");
         over();
-      } else socket.end();
+      } else reach().end();
     },
   };
-
-  socket.on("connect", () => {
-    socketConnected = true;
-  });
-  socket.on("data", (bytes: Uint8Array) => {
-    if (state === "over") return;
-    state = "stranger";
-    alive();
-    for (let at = 0; at < bytes.length; at += connection.grid.maxPayload) {
-      connection.write(bytes.subarray(at, at + connection.grid.maxPayload));
-    }
-    if (connection.queued > BACKLOG) socket.pause();
-  });
-  socket.on("end", () => {
-    if (state === "over") return;
-    decoyEnded = true;
-    state = "stranger";
-    connection.close("fin");
-    if (peerEnded) over();
-  });
-  const broken = () => {
-    if (state === "over" || decoyFailed) return;
-    decoyFailed = true;
-    // Our own users do without a decoy; a stranger would find nobody at home.
-    if (state === "stranger" || socketConnected) return resetAfterAnswer();
-    onFailure?.();
-    alive(idleLimit ?? SILENCE);
-  };
-  socket.on("error", broken);
-  socket.on("close", () => {
-    if (!decoyEnded) broken();
-    else over();
-  });
 
   return () => {
     if (state !== "over") reset();

@@ -301,10 +301,20 @@ export class TokenBook<Tunnel extends object> {
   readonly #expected = new Map<string, Expected<Tunnel>>();
   readonly #shelves = new Map<Tunnel, Shelf>();
   readonly #sessionsOf: (tunnel: Tunnel) => number | undefined;
+  readonly #later: (run: () => void) => void;
+  #putOff: (() => void)[] = [];
 
-  /** `sessionsOf` says how many sessions a tunnel plays at once, as soon as that is known. */
-  constructor(sessionsOf: (tunnel: Tunnel) => number | undefined = () => undefined) {
+  /**
+   * `sessionsOf` says how many sessions a tunnel plays at once, as soon as that is known. `later` runs what need not
+   * be done before an answer (tokens are made of those that can follow), at once if absent; what needs it before
+   * does it.
+   */
+  constructor(
+    sessionsOf: (tunnel: Tunnel) => number | undefined = () => undefined,
+    later: (run: () => void) => void = (run) => run(),
+  ) {
     this.#sessionsOf = sessionsOf;
+    this.#later = later;
   }
 
   /** Tokens that are out. */
@@ -321,14 +331,29 @@ export class TokenBook<Tunnel extends object> {
   ): void {
     const shelf: Shelf = { resumeKey, certificateDigest, sessions: new Map() };
     this.#shelves.set(tunnel, shelf);
-    for (let other = 0; other < MAX_SESSIONS; other++) {
-      this.#expect(tunnel, shelf, other, FIRST_WINDOW);
-    }
-    this.#used(tunnel, shelf, session, serial);
+    this.#afterwards(tunnel, shelf, () => {
+      for (let other = 0; other < MAX_SESSIONS; other++) {
+        this.#expect(tunnel, shelf, other, FIRST_WINDOW);
+      }
+      this.#used(tunnel, shelf, session, serial);
+    });
+  }
+
+  #afterwards(tunnel: Tunnel, shelf: Shelf, run: () => void): void {
+    this.#putOff.push(() => {
+      if (this.#shelves.get(tunnel) === shelf) run();
+    });
+    this.#later(() => this.#putOff.shift()?.());
+  }
+
+  /** Does at once what was put off. */
+  #settle(): void {
+    for (const run of this.#putOff.splice(0)) run();
   }
 
   /** Expects the same connections under another certificate: the server's was renewed. */
   rebind(certificateDigest: Uint8Array): void {
+    this.#settle();
     for (const [tunnel, shelf] of this.#shelves) {
       shelf.certificateDigest = certificateDigest;
       for (const [session, tokens] of shelf.sessions) {
@@ -351,14 +376,22 @@ export class TokenBook<Tunnel extends object> {
   /** The connection that `bytes` start with the token of, if that was expected; it is then used up. */
   redeem(bytes: Uint8Array): RedeemedToken<Tunnel> | undefined {
     if (bytes.length < TOKEN_LENGTH) return undefined;
-    const expected = this.#expected.get(nameOf(bytes));
+    const name = nameOf(bytes);
+    if (!this.#expected.has(name)) this.#settle();
+    const expected = this.#expected.get(name);
     if (expected === undefined) return undefined;
     if (!timingSafeEqual(bytes.subarray(0, TOKEN_LENGTH), expected.token)) return undefined;
     const { tunnel, session, serial } = expected;
     const shelf = this.#shelves.get(tunnel)!;
-    this.#used(tunnel, shelf, session, serial);
-    const name = connectionName(session, serial);
-    const answer = mac(shelf.resumeKey, "server token", shelf.certificateDigest, name);
+    this.#expected.delete(name);
+    shelf.sessions.get(session)?.out.delete(serial);
+    const answer = mac(
+      shelf.resumeKey,
+      "server token",
+      shelf.certificateDigest,
+      connectionName(session, serial),
+    );
+    this.#afterwards(tunnel, shelf, () => this.#used(tunnel, shelf, session, serial));
     return { tunnel, session, serial, answer };
   }
 

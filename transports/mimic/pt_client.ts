@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { loadModelText, modelFromFile, PlansAhead } from "../../models/mod.ts";
-import { StreamRefusedError, type TunnelStream } from "../../playback/mod.ts";
+import { StreamRefusedError, type TunnelStream, warmUp } from "../../playback/mod.ts";
 import { type CarrierClient, carrierOf } from "../carriers/mod.ts";
 import { copyBothWays, formatAddress, TurnBudget } from "../doors/mod.ts";
 import {
@@ -17,7 +17,7 @@ import {
 } from "../pt/mod.ts";
 import { formatLine, LINE_KEYS, LineError, lineOf, type ServerLine } from "./line.ts";
 import { ORPORT } from "./pt_orport.ts";
-import { carrierOptionsOf, checkCarrier, warnOfNoCover } from "./standalone.ts";
+import { carrierOptionsOf, checkCarrier, formOf, warnOfNoCover } from "./standalone.ts";
 import { TmClient } from "./tm_client.ts";
 
 /** Failed attempts in a row before tor is told; tor has pauses of its own. */
@@ -131,8 +131,7 @@ class SharedTunnel {
     const model = modelFromFile(modelText, line.model);
     checkCarrier(model, line.carrier, insisted);
     warnOfNoCover(model, (text) => context.log("warning", text));
-    const { address, digest, master, schedule, sessions } = line;
-    const derived = digest !== undefined && model.description.digest.startsWith(digest);
+    const { address, master, schedule, sessions } = line;
     this.#onEnd = onEnd;
     const carrier = carrierOf(line.carrier).client({
       ...carrierOptionsOf(line, address),
@@ -149,13 +148,14 @@ class SharedTunnel {
       model,
       plans: (key) => new PlansAhead(modelText, key),
       seed: new Uint8Array(randomBytes(32)),
-      form: derived ? "derived" : "embedded",
+      form: formOf(model, line),
       attempts: ATTEMPTS,
       ...(master === undefined ? {} : { master }),
       ...(schedule === undefined ? {} : { schedule }),
       ...(sessions === undefined ? {} : { sessions }),
       onNote: (text) => context.log("info", text),
     });
+    warmUp(model);
     this.#client.start();
     this.#client.ready.catch(() => this.#forget());
     this.#client.done.catch((error) => {

@@ -1,7 +1,7 @@
 import { ListenError, UsageError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import { type CoverModel, type End, hidesNothing, type PlanSource } from "../../models/mod.ts";
 import { protocolOf } from "../../protocols/mod.ts";
-import type { EngineStats, PlanForm, Scheduling } from "../../playback/mod.ts";
+import { type EngineStats, type PlanForm, type Scheduling, warmUp } from "../../playback/mod.ts";
 import {
   type Carrier,
   type CarrierClientOptions,
@@ -54,6 +54,15 @@ export function checkCarrier(
 ): void {
   const { carrier, name } = description;
   if (carrier !== used && insisted !== true) throw new CarrierMismatch(name, carrier, used);
+}
+
+/**
+ * How plans reach the server of a line by themselves: derived where it has the model. What hides nothing has no plans
+ * that could be sent; the server says so if it does not have it.
+ */
+export function formOf({ description }: CoverModel, { digest }: ServerLine): PlanForm {
+  const same = digest !== undefined && description.digest.startsWith(digest);
+  return same || hidesNothing(description) ? "derived" : "embedded";
 }
 
 /** Warns where a model is no cover. */
@@ -226,6 +235,7 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     }
     throw error;
   }
+  warmUp(models[0]);
   const address = { host: carrier.hostname, port: carrier.port };
   const line: ServerLine = {
     address: options.advertise ?? address,
@@ -409,7 +419,6 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
   checkCarrier(model, line.carrier, options.insistOnCarrier);
   warnOfNoCover(model, onNote ?? (() => {}));
   const address = options.connect ?? line.address;
-  const sameModel = line.digest !== undefined && model.description.digest.startsWith(line.digest);
   const log = options.wireLog === undefined ? undefined : new WireLogFile(options.wireLog);
   const carrier = await carrierOf(line.carrier).client(carrierOptionsOf(line, address));
   const client = new TmClient({
@@ -419,7 +428,7 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
     model,
     seed,
     ...(sessions === undefined ? {} : { sessions }),
-    form: options.form ?? (sameModel ? "derived" : "embedded"),
+    form: options.form ?? formOf(model, line),
     ...(plans === undefined ? {} : { plans }),
     ...(master === undefined ? {} : { master }),
     ...(schedule === undefined ? {} : { schedule }),
@@ -455,6 +464,7 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
     for (const forward of options.forwards ?? []) {
       doors.push(await listenForward(forward, open, budget));
     }
+    warmUp(model);
     client.start();
     const given = options.asked?.then(() => {
       throw new UserError("asked to end before the server had proved itself");

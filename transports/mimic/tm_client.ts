@@ -73,6 +73,14 @@ const HEARD = 60_000;
  */
 const SILENT = 300_000;
 
+/** A connection's proof and seal, made before its server was seen. */
+interface ReadyProof {
+  readonly digest: Uint8Array;
+  readonly key: Uint8Array;
+  readonly proof: ClientProof;
+  readonly seal: (bytes: Uint8Array) => Uint8Array;
+}
+
 /** What a {@linkcode TmClient} needs. */
 export interface TmClientOptions {
   /** The server's address, for messages. */
@@ -131,6 +139,8 @@ export class TmClient {
   #plans: Disposable[] = [];
   /** The key of the tokens, once the server has proved itself. */
   #resumeKey: Uint8Array | undefined;
+  /** What the server showed last. */
+  #digest: Uint8Array | undefined;
   /** How many tunnels were begun: each has a seed of its own. */
   #generation = 0;
   /** Connections in a row that ended without the server's proof. */
@@ -237,8 +247,11 @@ export class TmClient {
 
   async #dial(request: DialRequest, tunnel: ReliableTunnel): Promise<void> {
     let connection: CarrierConnection;
+    let ready: ReadyProof | undefined;
     try {
-      connection = await this.#options.connect();
+      const connecting = this.#options.connect();
+      ready = this.#readyProof(request);
+      connection = await connecting;
     } catch (error) {
       if (error instanceof WrongCertificate) this.#fail(error);
       else request.failed(error);
@@ -254,8 +267,10 @@ export class TmClient {
     let proven: () => void;
     let key: Uint8Array;
     const resumeKey = this.#resumeKey;
+    if (ready?.key !== resumeKey || ready?.digest !== digest) ready = undefined;
+    this.#digest = digest;
     if (resumeKey !== undefined) {
-      proof = tokenProof(resumeKey, digest, session, serial);
+      proof = ready?.proof ?? tokenProof(resumeKey, digest, session, serial);
       proven = () => {};
       key = resumeKey;
     } else {
@@ -273,7 +288,7 @@ export class TmClient {
     request.done({
       connection,
       prefix: proof.first,
-      seal: clientSeal(key, digest, session, serial),
+      seal: ready?.seal ?? clientSeal(key, digest, session, serial),
       peerPrefix: ANSWER_LENGTH,
       onPeerPrefix: (seen) => {
         this.#helloPending = false;
@@ -291,6 +306,18 @@ export class TmClient {
         return false;
       },
     });
+  }
+
+  /** What a connection will show if the server shows what it showed before: made while the carrier shakes hands. */
+  #readyProof({ serial, session }: DialRequest): ReadyProof | undefined {
+    const [digest, key] = [this.#digest, this.#resumeKey];
+    if (digest === undefined || key === undefined) return undefined;
+    return {
+      digest,
+      key,
+      proof: tokenProof(key, digest, session, serial),
+      seal: clientSeal(key, digest, session, serial),
+    };
   }
 
   /** A mail server, for one, says nothing to what it takes for half a line, and the connection stays. */

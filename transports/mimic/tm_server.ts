@@ -7,6 +7,7 @@ import {
   EngineStats,
   type Policy,
   ReliableTunnel,
+  SpareTime,
   STREAM_CODES,
   type Timer,
   TunnelClosedError,
@@ -115,7 +116,8 @@ export class TmServer {
   readonly #limits: UserLimits;
   readonly #budget = new TurnBudget();
   readonly #replays = new ReplayCache();
-  readonly #tokens = new TokenBook<Tunnel>(({ engine }) => engine.sessions);
+  readonly #tokens: TokenBook<Tunnel>;
+  readonly #spare: SpareTime;
   readonly #tunnels = new Set<Tunnel>();
   readonly #strangers = new Set<() => void>();
   #secrets: readonly Uint8Array[];
@@ -126,6 +128,11 @@ export class TmServer {
   constructor(options: TmServerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? new SystemClock();
+    this.#spare = new SpareTime(this.#clock);
+    this.#tokens = new TokenBook(
+      ({ engine }) => engine.sessions,
+      (run) => this.#spare.add(run),
+    );
     this.#limits = options.limits ?? DEFAULT_USER_LIMITS;
     this.#secrets = options.secrets;
   }
@@ -236,6 +243,7 @@ export class TmServer {
   /** Ends everything: connections are closed, streams and destinations reset. */
   stop(): void {
     this.#stopped = true;
+    this.#spare.stop();
     for (const tunnel of [...this.#tunnels]) this.#end(tunnel, "the server stops");
     for (const stop of [...this.#strangers]) stop();
   }
