@@ -87,8 +87,8 @@ class Seen {
 
 /** Size of the alert that goes before a FIN, in TLS. */
 const ALERT = 24;
-/** What OpenSSH's client says between NEWKEYS and the first byte of ours: the eight messages of docs/carriers.md. */
-const SSH_OPENING = 44 + 60 + 140 + 308 + 112 + 52 + 44 + 92;
+/** What OpenSSH's client says between NEWKEYS and the first byte of ours: the seven messages of docs/carriers.md. */
+const SSH_OPENING = 44 + 60 + 140 + 308 + 112 + 52 + 44;
 
 /** The records of a TLS connection after its handshake, without the alerts at the end. */
 function tlsPieces(connection: Connection, side: Side): Piece[] {
