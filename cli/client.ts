@@ -133,7 +133,8 @@ async function modelOf(
     throw new UsageError("--integrity pins a model that is code: model files are data only");
   }
   const text = await loadModelText(name);
-  return { model: modelFromFile(text, name), plans: (key) => new PlansAhead(text, key) };
+  const model = modelFromFile(text, name);
+  return { model, plans: (key) => new PlansAhead(text, key, { model }) };
 }
 
 async function run(words: string[], options: Options): Promise<void> {

@@ -1,5 +1,11 @@
 import { moduleBeside } from "../base/mod.ts";
-import type { ConnectionPlan, EpisodePlan, ModelDescription, SessionPlan } from "./cover_model.ts";
+import type {
+  ConnectionPlan,
+  CoverModel,
+  EpisodePlan,
+  ModelDescription,
+  SessionPlan,
+} from "./cover_model.ts";
 import type { WorkerPlan, WorkerStart, WorkerWish } from "./model_worker.ts";
 import { LocalPlans, type PlanSource } from "./plans.ts";
 import { modelFromFile } from "./registry.ts";
@@ -32,12 +38,17 @@ export class PlansAhead implements PlanSource, Disposable {
 
   /**
    * Plans of the model file `text` under `seed` (32 bytes); `ahead` connections of each session are
-   * drawn before they are asked for.
+   * drawn before they are asked for. Whoever has read the file already gives its `model`: that takes tens of
+   * milliseconds.
    *
    * @throws ModelFileError where the text is no valid model file.
    */
-  constructor(text: string, seed: Uint8Array, options: { ahead?: number } = {}) {
-    this.#local = new LocalPlans(modelFromFile(text), seed);
+  constructor(
+    text: string,
+    seed: Uint8Array,
+    options: { ahead?: number; model?: CoverModel } = {},
+  ) {
+    this.#local = new LocalPlans(options.model ?? modelFromFile(text), seed);
     this.#depth = options.ahead ?? 4;
     this.#worker = new Worker(moduleBeside("./model_worker", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<WorkerPlan>) => {

@@ -74,10 +74,11 @@ async function run(task: WireTask): Promise<void> {
     await running.close();
   } else if (task.is === "client") {
     const text = await loadModelText(task.model);
+    const model = modelFromFile(text, task.model);
     const running = await startClient({
       line: parseLine(task.line),
-      model: modelFromFile(text, task.model),
-      plans: (key) => new PlansAhead(text, key),
+      model,
+      plans: (key) => new PlansAhead(text, key, { model }),
       insistOnCarrier: true,
       seed: bytesOf(task.seed),
       master: task.master,

@@ -146,7 +146,7 @@ class SharedTunnel {
       secret: line.secret,
       connect: async () => (await carrier).connect(),
       model,
-      plans: (key) => new PlansAhead(modelText, key),
+      plans: (key) => new PlansAhead(modelText, key, { model }),
       seed: new Uint8Array(randomBytes(32)),
       form: formOf(model, line),
       attempts: ATTEMPTS,
