@@ -1,7 +1,7 @@
 import type { LabelledCaptures } from "./samples.ts";
 
 /** The runs of each protocol's samples that the shipped models are learned from. */
-export const LEARNED_RUNS: readonly number[] = [1, 2, 3];
+export const LEARNED_RUNS: readonly number[] = [1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 const RUN = /run-(\d+)\.pcap/;
 

@@ -68,6 +68,8 @@ export interface ConditionalContent {
    * How often the chain goes on from one of the nearest exchanges; else from the very exchange. Always if absent.
    */
   readonly hops?: number | undefined;
+  /** How often one of the nearest exchanges is played in an exchange's place, before the chain goes on. Never if absent. */
+  readonly visits?: number | undefined;
   /** How sizes and times between the observed ones are drawn. */
   readonly interpolation: "between neighbours";
   /** Sizes of a side differ by multiples of this: the block of a cipher, 1 for TLS 1.3. */
@@ -84,6 +86,7 @@ export interface ConditionalContent {
 const rowNumber = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const leadSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 40));
 const stepSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(4096));
+const shareSchema = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const messageSchema = v.strictTuple([sizeSchema, timeSchema, leadSchema, patternSchema]);
 const rowSchema = v.strictTuple([
   messageSchema,
@@ -96,7 +99,8 @@ export const conditionalSchema: v.GenericSchema<unknown, ConditionalContent> = v
   v.strictObject({
     layers: layersSchema,
     observations: v.strictObject({ connections: countSchema, exchanges: countSchema }),
-    hops: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1))),
+    hops: v.optional(shareSchema),
+    visits: v.optional(shareSchema),
     interpolation: v.literal("between neighbours"),
     sizeStep: v.strictObject({ client: stepSchema, server: stepSchema }),
     largestRecord: v.strictObject({ client: sizeSchema, server: sizeSchema }),
@@ -200,7 +204,8 @@ function carriedLead(lead: number, observed: number, drawn: number): number {
  * exchange's neighbours into the model file, so that drawing needs no distances and no transcendental
  * functions: all machines draw alike.
  *
- * Captured connections are not replayed: besides the hops from one to another, sizes and times move
+ * Captured connections are not replayed: besides the hops from one to another, an exchange may be played by another one
+ * that is near to it while the chain stays where it is, so that connections stay of their kind; and sizes and times move
  * between those of the neighbours' successors. Sizes that stand out in the captures stay exact, for real
  * protocols hold many fixed: those seen more often than all around them together, or by more than a
  * quarter of the neighbours. What was seen twice by chance moves. All sizes keep to the protocol's step
@@ -275,12 +280,16 @@ export class ConditionalModel implements CoverModel {
   connection(random: Random): ConnectionPlan {
     const exchanges: ModelRequest[] = [];
     const sent = { client: 0, server: 0 };
-    const { hops = 1 } = this.#content;
+    const { hops = 1, visits = 0 } = this.#content;
     let row = this.#first[random.integer(this.#first.length)]!;
     let candidates: readonly number[] = this.#first;
     for (;;) {
-      exchanges.push(this.#exchange(row, candidates, exchanges.at(-1), sent, random));
       const near = this.#rows[row]![2];
+      const visited = visits > 0 && random.float() < visits;
+      const [played, alike] = visited
+        ? [near[random.integer(near.length)]!, near]
+        : [row, candidates];
+      exchanges.push(this.#exchange(played, alike, exchanges.at(-1), sent, random));
       const chosen = random.float() < hops ? near[random.integer(near.length)]! : row;
       if (this.#last[chosen]! || exchanges.length === this.#most) {
         const { answer, by, how, time } = this.#owner[chosen]!;
