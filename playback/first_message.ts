@@ -10,8 +10,11 @@ import { payloadSize, wireSize, withoutOpening } from "./size_grid.ts";
 
 export { BadPlanError };
 
-/** How often a connection is drawn before its first message is enlarged instead. */
-export const MAX_ATTEMPTS = 64;
+/**
+ * How often a connection is drawn before its first message is enlarged instead. A server draws a tunnel's first one
+ * while the client waits: where no first message fits, more would make the answer late by tens of milliseconds.
+ */
+export const MAX_ATTEMPTS = 16;
 
 /** If so many draws all have the same first record, the model has no other: it is enlarged at once. */
 const ALIKE = 8;

@@ -82,6 +82,8 @@ export interface OpenerOptions extends EngineOptions {
    * two bytes. 18 if absent.
    */
   readonly minFirstPayload?: number;
+  /** Bytes of the proof on a tunnel's first connection, if known: its plan is then drawn before it opens. */
+  readonly firstPrefix?: number;
   /** Sessions other than the first start within so many milliseconds after it; 3000 if absent. */
   readonly stagger?: number;
   /** Milliseconds that an opening of the master's is waited for while a connection could bring it; 5000 if absent. */
@@ -468,7 +470,10 @@ export class Opener extends Engine {
     });
     // While the carrier shakes hands.
     this.spare.add(() => {
-      if (!answered) this.#lead?.prepare(session, serial, this.#minimum, this.#grid);
+      if (answered) return;
+      const { firstPrefix = 0 } = this.#options;
+      const minimum = this.#ready ? this.#minimum : this.#setup(firstPrefix).minimum;
+      this.#lead?.prepare(session, serial, minimum, this.#grid);
     });
   }
 
