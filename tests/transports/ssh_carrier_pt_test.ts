@@ -6,7 +6,7 @@ import { serveTcp, Wire } from "./pt/harness.ts";
 import { TextLineStream } from "./text_lines.ts";
 
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
-const RUN = "--allow-run=/usr/bin/ssh,/usr/sbin/sshd,/usr/bin/setpriv";
+const RUN = "--allow-run=/usr/bin/perl,/usr/bin/ssh,/usr/sbin/sshd,/usr/bin/setpriv";
 
 const works = (command: string, ...args: string[]) =>
   new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null" }).output()

@@ -2,9 +2,8 @@ import { Buffer } from "node:buffer";
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import net, { type Socket } from "node:net";
 import { SSH_GRID, type SshChannel, type SshChannelEvents } from "./ssh_connection.ts";
+import { PERL } from "./ssh_program.ts";
 
-/** Runs the forced command: part of every Debian system (perl-base). */
-const PERL = "/usr/bin/perl";
 /** Bytes of what a bridge shows first, so that no other user of the machine gets as far. */
 const KEY_LENGTH = 32;
 /** The most bytes that a bridge says of its session. */

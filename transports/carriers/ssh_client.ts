@@ -5,7 +5,8 @@ import type { CarrierClient, CarrierClientOptions, CarrierConnection } from "./c
 import { ConnectError, WrongCertificate } from "./errors.ts";
 import { SFTP_ANSWER, SFTP_HELLO, SshConnection } from "./ssh_connection.ts";
 import { type SshKey, userKeyOf } from "./ssh_keys.ts";
-import { checkAllowed, killProgram, readLines, startProgram } from "./ssh_program.ts";
+import { TAKEN } from "./ssh_launcher.ts";
+import { checkAllowed, killProgram, launchSsh, readLines } from "./ssh_program.ts";
 import { SecretRefused, SshStateError } from "./ssh_errors.ts";
 import { PipeChannel } from "./ssh_pipes.ts";
 import { LOGIN } from "./ssh_rendezvous.ts";
@@ -104,19 +105,23 @@ class Dial {
       ? { hostname, port }
       : { hostname: "127.0.0.1", port: await this.#listenRelay(open) };
     if (this.#over) return;
-    const child = startProgram("ssh", [
+    const { child, launched } = launchSsh([
       ...options({
         IdentityFile: `${folder}/key`,
         KnownHostsCommand: knownHosts(pin, user),
       }),
       ...["-v", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
       ...["-s", "--", target.hostname, "sftp"],
-    ], { stdin: "piped", stdout: "piped" });
+    ]);
     this.#child = child;
     const hangUp = () => this.#hangUp();
-    const channel = new PipeChannel(child, hangUp);
-    const errors = readLines(child.stderr, (line) => this.#heard(line));
+    const channel = new PipeChannel(child, launched, hangUp);
+    const errors = readLines(child.stderr, (line) => {
+      if (line === TAKEN) channel.taken();
+      else this.#heard(line);
+    });
     child.status.then(async () => {
+      channel.programEnded();
       await errors.catch(() => {});
       this.#gone();
       channel.gone();

@@ -60,6 +60,8 @@ export interface SshChannel {
   readonly writable: boolean;
   /** Writes one packet's payload; `taken` is called when the next may be written. */
   write(payload: Uint8Array, taken: () => void): void;
+  /** Calls `taken` when the program has taken all that was written; where absent, it may have been. */
+  flush?(taken: () => void): void;
   /** Ends our direction in SSH's own way. */
   end(): void;
   /** Gives it up. */
@@ -172,10 +174,13 @@ export class SshConnection implements CarrierConnection {
     const hangUp = this.#hangUp;
     if (hangUp === undefined || this.#unanswered > FLUSHED) this.#channel.end();
     else {
-      setTimeout(() => {
-        hangUp();
-        this.#channel.drop();
-      }, FLUSH);
+      const end = () =>
+        void setTimeout(() => {
+          hangUp();
+          this.#channel.drop();
+        }, FLUSH);
+      if (this.#channel.flush === undefined) end();
+      else this.#channel.flush(end);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { UserError } from "../../base/mod.ts";
+import { LAUNCHER } from "./ssh_launcher.ts";
 
 /** Where each program is, and its package in Debian. */
 const PROGRAMS = {
@@ -8,6 +9,9 @@ const PROGRAMS = {
 
 /** Has a program end when its parent is no more, however that ended; util-linux has it. */
 const SETPRIV = "/usr/bin/setpriv";
+
+/** Runs the forced command and the launcher: part of every Debian system (perl-base). */
+export const PERL = "/usr/bin/perl";
 
 /** A program of OpenSSH that cannot be started. */
 export class ProgramError extends UserError {
@@ -78,6 +82,37 @@ export function startProgram(
     }
     if (error instanceof Deno.errors.NotCapable) throw notAllowed(program, error);
     throw new ProgramError(program, (error as Error).message, error);
+  }
+}
+
+/**
+ * Starts a client's `ssh` with pipes: by the launcher, where that may be had, so that each frame written to it is one
+ * packet; else by itself.
+ *
+ * @throws {ProgramError} if it is not installed, or starting it is not allowed.
+ */
+export function launchSsh(
+  args: readonly string[],
+): { readonly child: Deno.ChildProcess; readonly launched: boolean } {
+  const { path } = PROGRAMS.ssh;
+  try {
+    Deno.statSync(path);
+    const child = new Deno.Command(PERL, {
+      args: ["-e", LAUNCHER, path, ...args],
+      clearEnv: true,
+      env: ENV,
+      cwd: "/",
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    return { child, launched: true };
+  } catch {
+    // No perl, or it may not be started, or there is no ssh: as below.
+    return {
+      child: startProgram("ssh", args, { stdin: "piped", stdout: "piped" }),
+      launched: false,
+    };
   }
 }
 

@@ -1,0 +1,50 @@
+import { SSH_GRID } from "./ssh_connection.ts";
+
+/** What the launcher says on stderr when the program has taken all that was written. */
+export const TAKEN = "trafficmimic: taken";
+
+/**
+ * A program for perl that starts `ssh` with the arguments that follow it, and hands it what is written to its stdin: in
+ * frames (a length of 4 bytes, then the bytes), each of them one write into a pipe that `ssh` has read empty, so that
+ * each becomes one packet. Runtimes cannot ask a pipe whether it is empty. A frame without length asks for
+ * {@linkcode TAKEN}. The process that was started is `ssh` itself.
+ */
+export const LAUNCHER = `use strict;
+my $FIONREAD = 0x541b;
+pipe(my $read, my $write) or exit 1;
+my $ssh = $$;
+defined(my $child = fork) or exit 1;
+if ($child) {
+  close $write;
+  open(STDIN, "<&", $read) or exit 1;
+  close $read;
+  exec @ARGV or exit 1;
+}
+close $read;
+close STDOUT;
+my ($bytes, $full) = ("", 1);
+sub more { sysread(STDIN, $bytes, 65536, length $bytes) or drained(), exit 0 }
+sub drained {
+  my $pause = 0.00005;
+  while (1) {
+    my $waiting = pack("i", 0);
+    return if !ioctl($write, $FIONREAD, $waiting) || unpack("i", $waiting) == 0;
+    exit 0 if getppid() != $ssh;
+    select(undef, undef, undef, $pause);
+    $pause *= 2 if $pause < 0.0005;
+  }
+}
+while (1) {
+  more() while length $bytes < 4;
+  my $size = unpack("N", $bytes);
+  more() while length $bytes < 4 + $size;
+  # What fills a packet is never joined with what follows.
+  drained() if $size == 0 || !$full;
+  $full = $size == ${SSH_GRID.maxPayload};
+  syswrite(STDERR, "${TAKEN}\\n") if $size == 0;
+  for (my $at = 4; $at < 4 + $size;) {
+    $at += syswrite($write, $bytes, 4 + $size - $at, $at) || exit 0;
+  }
+  substr($bytes, 0, 4 + $size) = "";
+}
+`;
