@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { loadModelText, modelFromFile } from "../../models/mod.ts";
 import { parseLine, startClient, startServer } from "../../transports/mimic/mod.ts";
-import { noise } from "./world.ts";
+import { FAST_MODEL, noise } from "./world.ts";
 
 async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
@@ -93,3 +93,37 @@ for (const sessions of [1, 3]) {
     }
   });
 }
+
+Deno.test("bulk: of a server whose line names another model, where it has both", async () => {
+  const folder = await Deno.makeTempDir();
+  const bulk = modelFromFile(await loadModelText("bulk"));
+  const server = await startServer({
+    listen: { host: "127.0.0.1", port: 0 },
+    models: [FAST_MODEL, bulk],
+    state: folder,
+    allowPrivate: true,
+  });
+  const echo = echoServer();
+  const client = await startClient({
+    line: parseLine(server.line),
+    model: bulk,
+    seed: new Uint8Array(32).fill(9),
+    forwards: [{
+      local: { host: "127.0.0.1", port: 0 },
+      destination: { host: "127.0.0.1", port: echo.port },
+    }],
+  });
+  try {
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port: client.doors[0]!.port });
+    const blob = noise(100_000);
+    const reading = new Response(conn.readable).bytes();
+    await writeAll(conn, blob);
+    await conn.closeWrite();
+    assert.deepEqual(await reading, blob);
+  } finally {
+    await client.close();
+    await server.close();
+    await echo.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -37,6 +37,11 @@ export class CommandProcess {
     this.status = this.#child.status;
   }
 
+  /** Its number. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** The next line of standard output; throws with standard error if there is none. */
   async line(): Promise<string> {
     const { done, value } = await this.#lines.read();
