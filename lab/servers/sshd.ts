@@ -14,7 +14,6 @@ Port 22
 ${addresses.map((address) => `ListenAddress ${address}`).join("\n")}
 HostKey ${folder}/host_key
 PidFile ${folder}/sshd.pid
-AuthorizedKeysFile ${folder}/authorized_keys
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -49,13 +48,14 @@ export async function startSshd(
       `${folder}/${name}`,
     ]);
   }
-  await Deno.copyFile(`${folder}/identity.pub`, `${folder}/authorized_keys`);
   const hostKey = await Deno.readTextFile(`${folder}/host_key.pub`);
   const addresses = network.serverAddresses;
   await Deno.writeTextFile(`${folder}/known_hosts`, `${addresses.join(",")} ${hostKey}`);
   await Deno.writeTextFile(`${folder}/sshd_config`, configuration(folder, addresses));
   const home = `${folder}/home`;
-  await Deno.mkdir(home);
+  // Where everybody has them: sshd tells clients the path, so that its length shows.
+  await Deno.mkdir(`${home}/.ssh`, { recursive: true });
+  await Deno.copyFile(`${folder}/identity.pub`, `${home}/.ssh/authorized_keys`);
   for (const [name, text] of homeFiles) await Deno.writeTextFile(`${home}/${name}`, text);
   await Deno.writeTextFile(`${home}/.bashrc`, "PS1='user@server:\\w$ '\nunset MAILCHECK\n");
   await Deno.writeTextFile(`${home}/.profile`, ". ~/.bashrc\n");

@@ -22,6 +22,7 @@ const MAX_CONNECTIONS = 4096;
 function configuration(
   { hostname, port }: { readonly hostname: string; readonly port: number },
   folder: string,
+  keys: string,
   command: string,
   pam: boolean,
 ): string {
@@ -30,7 +31,7 @@ function configuration(
 ListenAddress ${formatAddress({ host: hostname, port })}
 HostKey ${quoted(`${folder}/host_key`)}
 PidFile none
-AuthorizedKeysFile ${quoted(`${folder}/authorized_keys`)}
+AuthorizedKeysFile ${quoted(keys)}
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -64,7 +65,7 @@ export async function listenSsh(
   const digest = await keptHostKey(folder);
   const pin = Buffer.from(digest).toString("base64url");
   const login = await ownAccount();
-  await checkShell(login);
+  const keys = keysFile(options.state, (await accountOf(login))?.home ?? `/home/${login}`);
   const bridge = await SshBridge.listen(
     `${folder}/bridge`,
     MAX_CONNECTIONS,
@@ -74,10 +75,11 @@ export async function listenSsh(
     const { hostname } = options;
     const port = options.port === 0 ? await freePort(hostname) : options.port;
     await write(`${folder}/bridge`, bridge.program);
-    await writeUsers(folder, options.secrets);
+    await writeUsers(keys, options.secrets);
     const daemon = new Daemon(
       { hostname, port },
       folder,
+      keys,
       bridge.command,
       login === "nobody",
       onNote ?? (() => {}),
@@ -90,7 +92,7 @@ export async function listenSsh(
       ...(login === LOGIN ? {} : { login }),
       renew: () => {},
       renewUsers: (secrets) => {
-        writeUsers(folder, secrets).catch((error) => onNote?.((error as Error).message));
+        writeUsers(keys, secrets).catch((error) => onNote?.((error as Error).message));
       },
       close: async () => {
         bridge.close();
@@ -107,6 +109,7 @@ export async function listenSsh(
 class Daemon {
   readonly #listen: { readonly hostname: string; readonly port: number };
   readonly #folder: string;
+  readonly #keys: string;
   readonly #command: string;
   readonly #onNote: (text: string) => void;
   #child: Deno.ChildProcess | undefined;
@@ -116,12 +119,14 @@ class Daemon {
   constructor(
     listen: { readonly hostname: string; readonly port: number },
     folder: string,
+    keys: string,
     command: string,
     pam: boolean,
     onNote: (text: string) => void,
   ) {
     this.#listen = listen;
     this.#folder = folder;
+    this.#keys = keys;
     this.#command = command;
     this.#pam = pam;
     this.#onNote = onNote;
@@ -130,7 +135,10 @@ class Daemon {
   /** Resolves when it listens. */
   async start(): Promise<void> {
     const file = `${this.#folder}/sshd_config`;
-    await write(file, configuration(this.#listen, this.#folder, this.#command, this.#pam));
+    await write(
+      file,
+      configuration(this.#listen, this.#folder, this.#keys, this.#command, this.#pam),
+    );
     const child = startProgram("sshd", ["-D", "-e", "-f", file], {
       stdin: "null",
       stdout: "null",
@@ -212,17 +220,35 @@ async function ownAccount(): Promise<string> {
 }
 
 /**
- * sshd hands a forced command to the account's shell: one that refuses to be used lets nobody in.
+ * What the machine knows of an account, if it is in its list.
  *
- * @throws {SshStateError} if the account has such a one.
+ * @throws {SshStateError} if its shell refuses to be used: sshd hands a forced command to that.
  */
-async function checkShell(login: string): Promise<void> {
+async function accountOf(login: string): Promise<{ readonly home: string } | undefined> {
   const accounts = await Deno.readTextFile(ACCOUNTS).catch(() => "");
-  const shell = accounts.split("\n").find((line) => line.startsWith(`${login}:`))?.split(":")[6];
-  if (shell === undefined || !/\/(?:nologin|false)$/.test(shell)) return;
-  const why = `the account ${login}, that users log in to, has no shell (${shell}): ` +
-    `usermod --shell /bin/sh ${login}, or use another account`;
-  throw new SshStateError(ACCOUNTS, new Error(why));
+  const fields = accounts.split("\n").find((line) => line.startsWith(`${login}:`))?.split(":");
+  if (fields === undefined) return undefined;
+  const [home = "", shell = ""] = fields.slice(5);
+  if (/\/(?:nologin|false)$/.test(shell)) {
+    const why = `the account ${login}, that users log in to, has no shell (${shell}): ` +
+      `usermod --shell /bin/sh ${login}, or use another account`;
+    throw new SshStateError(ACCOUNTS, new Error(why));
+  }
+  return { home };
+}
+
+/**
+ * Where users' keys are. sshd tells whoever logs in, encrypted, in which file his key was found, and so the length of
+ * its path is seen: it is that of the account's own `~/.ssh/authorized_keys` if the state folder's is short enough.
+ */
+function keysFile(state: string, home: string): string {
+  const usual = `${home}/.ssh/authorized_keys`.length;
+  for (const name of ["ssh/authorized_keys", "keys", "k"]) {
+    const more = usual - `${state}/${name}`.length;
+    // More slashes than one mean the same.
+    if (more >= 0) return `${state}/${"/".repeat(more)}${name}`;
+  }
+  return `${state}/k`;
 }
 
 /**
@@ -269,9 +295,9 @@ async function keptHostKey(folder: string): Promise<Uint8Array> {
   return key.digest;
 }
 
-async function writeUsers(folder: string, secrets: readonly Uint8Array[]): Promise<void> {
+async function writeUsers(file: string, secrets: readonly Uint8Array[]): Promise<void> {
   const lines = secrets.map((secret) => `${userKeyOf(secret).publicKey}\n`);
-  await write(`${folder}/authorized_keys`, lines.join(""));
+  await write(file, lines.join(""));
 }
 
 async function write(file: string, text: string): Promise<void> {
