@@ -11,7 +11,7 @@ import {
 import { shippedTls } from "../evaluation/content/mod.ts";
 import { runEvaluation } from "../evaluation/experiments/run.ts";
 import { readTransfers } from "../evaluation/recorded_transfers.ts";
-import { loadModel } from "../models/mod.ts";
+import { BUILTIN_MODELS, loadModel } from "../models/mod.ts";
 import { addReportOptions, type ReportOptions, runAndReport } from "./evaluation_output.ts";
 import { wholeNumber } from "./numbers.ts";
 import { note } from "./output.ts";
@@ -79,6 +79,14 @@ async function demandFiles(labelled: readonly LabelledCaptures[]): Promise<void>
     if (await Deno.stat(path).then(() => true, () => false)) continue;
     throw new UserError(`${path}: there is no such file`);
   }
+}
+
+/** Users over half an hour, for the models that learned from them. */
+async function usersOf(folder: string): Promise<LabelledCaptures[]> {
+  const there = await Deno.stat(folder).then(({ isDirectory }) => isDirectory, () => false);
+  return (there ? await shippedSamples(folder) : [])
+    .map(({ captures, label }) => ({ label: `${label}-users`, captures }))
+    .filter(({ label }) => BUILTIN_MODELS.includes(label));
 }
 
 /** Transfers given, or those that ship. */
@@ -149,6 +157,7 @@ async function run(options: Options): Promise<void> {
       // Connections of other real traffic than ours were recorded elsewhere.
       tls: options.real === undefined ? [...moreTls, ...await shippedTls(samples)] : [],
       models,
+      users: options.real === undefined ? await usersOf(`${samples}/users`) : [],
       ...(recordedTransfers === undefined ? {} : { recordedTransfers }),
       quick: options.quick ?? false,
       content: options.content,

@@ -3,6 +3,7 @@ import { contentSection } from "../content/section.ts";
 import type { EvaluationPlan, PlannedJobs, Results } from "./plan.ts";
 import { bulkTransferSection, FIGURE_SECTION } from "./sections/bulk_transfer.ts";
 import { fidelitySection } from "./sections/fidelity.ts";
+import { longScalesSection } from "./sections/long_scales.ts";
 import { modernSection } from "./sections/modern_attackers.ts";
 import { roughLinkSection } from "./sections/rough_links.ts";
 import { scheduleSection } from "./sections/schedules.ts";
@@ -48,6 +49,7 @@ export function assemble(
       bulkTransferSection(plan, planned, results),
       modernSection(plan, planned, results),
       fidelitySection(plan, planned, results),
+      ...(planned.longScales.length === 0 ? [] : [longScalesSection(planned, results)]),
       roughLinkSection(planned, results),
       scheduleSection(planned, results),
       ...(planned.content === undefined ? [] : [contentSection(planned.content, results)]),

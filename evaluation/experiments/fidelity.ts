@@ -324,7 +324,8 @@ function deviationOf(values: Float64Array): number {
   return Math.sqrt(squares) || 1;
 }
 
-function rangeOf(values: readonly number[]): Range {
+/** Least, median and greatest of what is a number; NaN of none. */
+export function rangeOf(values: readonly number[]): Range {
   const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
   if (sorted.length === 0) return { low: NaN, middle: NaN, high: NaN };
   const middle = (sorted[sorted.length - 1 >> 1]! + sorted[sorted.length >> 1]!) / 2;

@@ -8,6 +8,7 @@ import { pages, type PagesJob, type PagesResult } from "../content/pages.ts";
 import { users, type UsersJob, type UsersResult } from "../content/users.ts";
 import { fidelity, type FidelityJob, type FidelityResult } from "./fidelity.ts";
 import { attackInThisThread } from "./local_attack.ts";
+import { longScales, type LongScalesJob, type LongScalesResult } from "./long_scales.ts";
 import { repeats, type RepeatsJob, type RepeatsResult } from "./repeats.ts";
 import { roughLink, type RoughLinkJob, type RoughLinkResult } from "./rough_link.ts";
 import { scheduleLeak, type ScheduleLeakJob, type ScheduleLeakResult } from "./schedule_leak.ts";
@@ -49,6 +50,8 @@ export interface JobArguments {
   "repeats": RepeatsJob;
   /** See {@linkcode fidelity}. */
   "fidelity": FidelityJob;
+  /** See {@linkcode longScales}. */
+  "long-scales": LongScalesJob;
   /** See {@linkcode roughLink}. */
   "rough-link": RoughLinkJob;
   /** See {@linkcode scheduleLeak}. */
@@ -73,6 +76,8 @@ export interface JobResults {
   "repeats": RepeatsResult;
   /** See {@linkcode fidelity}. */
   "fidelity": FidelityResult;
+  /** See {@linkcode longScales}. */
+  "long-scales": LongScalesResult;
   /** See {@linkcode roughLink}. */
   "rough-link": RoughLinkResult;
   /** See {@linkcode scheduleLeak}. */
@@ -111,6 +116,8 @@ export async function doJob(job: Job): Promise<JobResults[JobKind]> {
       return await repeats(job.args);
     case "fidelity":
       return await fidelity(job.args);
+    case "long-scales":
+      return await longScales(job.args);
     case "rough-link":
       return await roughLink(job.args);
     case "schedule-leak":

@@ -24,6 +24,8 @@ export interface EvaluationPlan {
     /** The model's digest: what was recorded of another version of it is said to be so. Not looked at if absent. */
     readonly digest?: string;
   }[];
+  /** Real users over long times, by the name of a model that plays such users; not looked at when it is quick. */
+  readonly users?: readonly LabelledCaptures[];
   /** Bulk transfers that iperf drove, to stand before the simulated ones; none if absent. */
   readonly recordedTransfers?: RecordedTransfers;
   /** Whether it is asked what content shows: users who are watched, the longest part; asked if absent. */
@@ -78,6 +80,8 @@ export interface PlannedJobs {
     readonly protocol: string;
     readonly job: number;
   }[];
+  /** Users over half an hour, by model. */
+  readonly longScales: readonly { readonly model: string; readonly job: number }[];
   /** Playback over rough links. */
   readonly roughLinks: readonly {
     readonly model: string;
@@ -284,6 +288,14 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
       }),
     }))
   );
+  const longScales = (quick ? [] : plan.users ?? []).map(({ captures, label: model }) => ({
+    model,
+    job: add({
+      kind: "long-scales",
+      name: `users of ${model} over half an hour`,
+      args: { real: captures.map(String), model, seed: text },
+    }),
+  }));
   const leaks = usual.slice(0, size.leaking).flatMap((model) =>
     SCHEDULES.map((schedule) => ({
       model,
@@ -303,5 +315,16 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
     sizes: CONTENT_SIZES[quick ? "quick" : "full"],
     seed,
   }, add);
-  return { jobs, seedAttacks, transfers, toldApart, repeats, fidelity, roughLinks, leaks, content };
+  return {
+    jobs,
+    seedAttacks,
+    transfers,
+    toldApart,
+    repeats,
+    fidelity,
+    longScales,
+    roughLinks,
+    leaks,
+    content,
+  };
 }

@@ -7,6 +7,7 @@ const LONG: readonly JobKind[] = [
   "content-connections",
   "content-pages",
   "content-users",
+  "long-scales",
   "seed-attacks",
   "told-apart",
 ];

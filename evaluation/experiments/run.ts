@@ -51,13 +51,19 @@ export async function digestOf(path: string): Promise<string> {
  * @throws {JobFailed} for the first experiment that fails.
  */
 export async function runEvaluation(options: EvaluationOptions): Promise<EvaluationResult> {
-  const captures = [options.real, options.learned, options.recorded].flat()
+  const { users = [] } = options;
+  const captures = [options.real, options.learned, options.recorded, users].flat()
     .flatMap((labelled) => labelled.captures.map(String));
   const digests = new Map<string, string>();
   for (const path of new Set([...captures, ...options.tls ?? []])) {
     digests.set(path, await digestOf(path));
   }
-  for (const { model } of options.models) {
+  for (
+    const model of [
+      ...options.models.map(({ model }) => model),
+      ...users.map(({ label }) => label),
+    ]
+  ) {
     digests.set(model, (await loadModel(model)).description.digest);
   }
   const planned = planJobs(options);
