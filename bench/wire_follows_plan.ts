@@ -80,7 +80,14 @@ interface Found {
   readonly closedHow: number;
   readonly queued: number;
   readonly own: readonly [number, number];
-  readonly openings: { readonly compared: number; readonly late: Summary };
+  readonly openings: {
+    readonly compared: number;
+    readonly late: Summary;
+    /** Those that waited, as they are to: until one of those open had closed, or the first been answered. */
+    readonly held: number;
+    /** The longest of these waits, in milliseconds. */
+    readonly longest: number;
+  };
   readonly late: { readonly client: Summary; readonly server: Summary };
   readonly stated: { readonly client: LatenessSummary; readonly server: LatenessSummary };
   readonly dropped: number;
@@ -111,6 +118,16 @@ function summary(values: readonly number[]): Summary {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
   return { median: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? 0, min: sorted[0] ?? 0 };
+}
+
+/** When the server said its first planned word. */
+function firstAnswer({ handshake: { bytes }, segments, startTime }: Connection): number {
+  for (let row = 0; row < segments.length; row++) {
+    if (segments.side[row] === 1 && segments.offset[row]! >= bytes[1]) {
+      return startTime + segments.time[row]!;
+    }
+  }
+  return Infinity;
 }
 
 const hex = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -264,8 +281,9 @@ async function play(
     for (const dump of dumps) dropped += (await dump.stop()).dropped;
     const [here, there] = [await connectionsIn(files.client), await connectionsIn(files.server)];
     const grid: SizeGrid = carrier === "ssh" ? SSH_GRID : TLS_GRID;
+    const drawn = await loadModel(model);
     const plans = plannedConnections(
-      await loadModel(model),
+      drawn,
       { master, client: bytes(seeds.client), server: bytes(seeds.server) },
       grid,
       here.length,
@@ -273,6 +291,8 @@ async function play(
     const all: Compared[] = [];
     const deviations: string[] = [];
     const openings: number[] = [];
+    const held: number[] = [];
+    const answered = here[0] === undefined ? 0 : firstAnswer(here[0]);
     let unfinished = 0;
     for (const [index, connection] of here.entries()) {
       const plan = plans[index]!;
@@ -280,7 +300,10 @@ async function play(
         clientPort === connection.clientPort && Math.abs(startTime - connection.startTime) < 5000
       );
       if (index > 0 && plan.opensAfter !== undefined) {
-        openings.push(connection.startTime - here[index - 1]!.startTime - plan.opensAfter);
+        const due = here[index - 1]!.startTime + plan.opensAfter;
+        const open = here.slice(0, index).filter(({ endTime }) => endTime > due).length;
+        const waits = due < answered || open + plan.room > (drawn.mostOpen ?? Infinity);
+        (waits ? held : openings).push(connection.startTime - due);
       }
       if (far === undefined || ["cut", "timeout"].includes(connection.end.how)) {
         unfinished++;
@@ -318,7 +341,12 @@ async function play(
       closedHow: sum(({ closedHow }) => Number(closedHow)),
       queued: sum(({ queued }) => queued),
       own: [sum(({ own }) => own[0]), sum(({ own }) => own[1])],
-      openings: { compared: openings.length, late: summary(openings) },
+      openings: {
+        compared: openings.length,
+        late: summary(openings),
+        held: held.length,
+        longest: Math.max(0, ...held),
+      },
       late: {
         client: summary(all.flatMap(({ late }) => late[0])),
         server: summary(all.flatMap(({ late }) => late[1])),
@@ -424,7 +452,11 @@ async function runAll(names: string[], { json, keep, seconds, seed }: Options): 
         `and is no fully encrypted traffic by: ${rules.join(", ")}`,
     );
   }
-  for (const { dropped, load, name, queued, unfinished } of results) {
+  for (const { dropped, load, name, openings, queued, unfinished } of results) {
+    print(
+      `${name}: ${openings.held} openings waited until there was room for them or the first connection had been ` +
+        `answered, ${openings.longest.toFixed(0)} ms at most`,
+    );
     print(
       `${name}: ${unfinished} connections not over at the end and left out; ${queued} messages behind bytes that ` +
         `TCP had not sent; ${dropped} packets missed by tcpdump; load ${load}`,

@@ -323,9 +323,13 @@ function latenessAt(
   };
   for (const message of plan.messages) if (message.end === end) next(message);
   if (plan.close.by === end && connection.end.time !== undefined) {
-    const due = Math.max(before, heard.complete(heard.total)) + plan.close.time;
-    const flushed = sent.complete(sent.total) > due;
-    if (!flushed) late.push(connection.end.time - due);
+    // What was planned counts; a peer's alert may come later.
+    const complete = (seen: Seen, side: 0 | 1) => {
+      const last = pieces[side].at(-1);
+      return last === undefined ? 0 : seen.complete(last.offset + Math.abs(last.size));
+    };
+    const due = Math.max(before, complete(heard, peer)) + plan.close.time;
+    if (complete(sent, own) <= due) late.push(connection.end.time - due);
   }
   return { late, early, queued, ...(first === undefined ? {} : { first }) };
 }

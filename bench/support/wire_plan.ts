@@ -1,7 +1,7 @@
 import type { ConnectionPlan, CoverModel, DataRequest, End } from "../../models/mod.ts";
 import { substream } from "../../models/mod.ts";
 import { digestHead, encodeSetup, frameOverhead } from "../../playback/engine_frames.ts";
-import { Lead, type SizeGrid } from "../../playback/mod.ts";
+import { type DrawnOpenings, Lead, type SizeGrid } from "../../playback/mod.ts";
 import { recordsOf } from "../../playback/script.ts";
 import { HELLO_LENGTH, TOKEN_LENGTH } from "../../transports/mimic/mod.ts";
 
@@ -24,6 +24,8 @@ export interface PlannedConnection {
   readonly close: ConnectionPlan["close"];
   /** After the start of the one before, if that is what its opening counts from: milliseconds. */
   readonly opensAfter: number | undefined;
+  /** Connections that there must be room for when it opens: its own, and those of the episode that it begins. */
+  readonly room: number;
 }
 
 /** Who draws, and from what. */
@@ -61,6 +63,16 @@ function messagesOf({ exchanges }: ConnectionPlan, grid: SizeGrid): PlannedMessa
   return messages;
 }
 
+/** How many connections the episode has that begins with one, up to `most`. */
+function roomOf(openings: DrawnOpenings, session: number, serial: number, most: number): number {
+  let room = 1;
+  for (; room < most; room++) {
+    const next = openings.opening(session, serial + room);
+    if (next === "end" || next.begins) break;
+  }
+  return room;
+}
+
 /**
  * What the first `count` connections of a tunnel with one session are to do, in `strict` and derived form: drawn
  * from the model and the seeds, and from nothing that was played. The first is the client's own in any case.
@@ -94,7 +106,8 @@ export function plannedConnections(
   // A master at the server is heard of by its first message: until then the client goes on with what is its own.
   let heard = master === "client";
   for (let session = 0, serial = 0; planned.length < count;) {
-    const opening = (heard ? lead : own).openings.opening(session, serial);
+    const { openings } = heard ? lead : own;
+    const opening = openings.opening(session, serial);
     if (opening === "end") {
       session++;
       serial = 0;
@@ -110,6 +123,7 @@ export function plannedConnections(
       messages: messagesOf(plan, grid),
       close: plan.close,
       opensAfter: opening.after === "start" && serial > 0 ? opening.time : undefined,
+      room: opening.begins ? roomOf(openings, session, serial, model.mostOpen ?? 1) : 1,
     });
     serial++;
   }
