@@ -180,6 +180,14 @@ function peaks(seen: ReadonlyMap<number, number>, step: number, least: number): 
   return new Set(sizes.map(([size]) => size));
 }
 
+/** Positions in a connection whose sizes are looked at by themselves: what programs say first is fixed more often. */
+const PLACES = 16;
+
+/** A place in connections: the client's message of an exchange, or one of the server's answers to it. */
+function placeOf(side: End, position: number, response: number): string {
+  return `${side} ${position} ${response}`;
+}
+
 /** Whether several and more than a quarter of `others` are of this size: one of a few that exist here. */
 function isUsual(size: number, others: readonly number[]): boolean {
   const same = others.filter((other) => other === size).length;
@@ -207,7 +215,8 @@ function carriedLead(lead: number, observed: number, drawn: number): number {
  * Captured connections are not replayed: besides the hops from one to another, an exchange may be played by another one
  * that is near to it while the chain stays where it is, so that connections stay of their kind; and sizes and times move
  * between those of the neighbours' successors. Sizes that stand out in the captures stay exact, for real
- * protocols hold many fixed: those seen more often than all around them together, or by more than a
+ * protocols hold many fixed: those seen more often than all around them together, anywhere or in the same place of
+ * connections, or by more than a
  * quarter of the neighbours. What was seen twice by chance moves. All sizes keep to the protocol's step
  * (SSH's blocks).
  */
@@ -223,13 +232,27 @@ export class ConditionalModel implements CoverModel {
   /** The rows that are the first of their connections. */
   readonly #first: number[] = [];
   readonly #fixed: { readonly client: Set<number>; readonly server: Set<number> };
+  /** Sizes that stand out among those in the same place of connections, by place. */
+  readonly #fixedAt = new Map<string, Set<number>>();
+  /** For each row, its position in its connection. */
+  readonly #position: number[] = [];
   readonly #most: number;
 
   /** A model of validated `content`. */
   constructor(content: ConditionalContent, readonly description: ModelDescription) {
     this.#content = content;
     const seen = { client: new Map<number, number>(), server: new Map<number, number>() };
-    const note = (side: End, size: number) => seen[side].set(size, (seen[side].get(size) ?? 0) + 1);
+    const seenAt = new Map<string, Map<number, number>>();
+    const count = (sizes: Map<number, number>, size: number) =>
+      sizes.set(size, (sizes.get(size) ?? 0) + 1);
+    const note = (side: End, size: number, position: number, response: number) => {
+      count(seen[side], size);
+      if (position >= PLACES) return;
+      const place = placeOf(side, position, response);
+      let sizes = seenAt.get(place);
+      if (sizes === undefined) seenAt.set(place, sizes = new Map());
+      count(sizes, size);
+    };
     let longest = 0;
     for (const connection of content.connections) {
       this.#first.push(this.#rows.length);
@@ -238,9 +261,10 @@ export class ConditionalModel implements CoverModel {
         this.#rows.push(row);
         this.#owner.push(connection);
         this.#opens.push(index === 0);
+        this.#position.push(index);
         this.#last.push(index === connection.exchanges.length - 1);
-        note("client", row[0][0]);
-        for (const response of row[1]) note("server", response[0]);
+        note("client", row[0][0], index, 0);
+        for (const [at, response] of row[1].entries()) note("server", response[0], index, at);
       }
     }
     this.#most = 2 * longest + 8;
@@ -249,6 +273,10 @@ export class ConditionalModel implements CoverModel {
       client: peaks(seen.client, content.sizeStep.client, least),
       server: peaks(seen.server, content.sizeStep.server, least),
     };
+    for (const [place, sizes] of seenAt) {
+      const side = place.startsWith("client") ? "client" : "server";
+      this.#fixedAt.set(place, peaks(sizes, content.sizeStep[side], least));
+    }
   }
 
   /** Connections of one client that were open at once, at most. */
@@ -320,6 +348,7 @@ export class ConditionalModel implements CoverModel {
     const request = this.#message(asked, others.map(([message]) => message), "client", random, {
       lead: carriedLead(asked[2], answeredBefore, total(before?.response ?? [])),
       most: sent.server,
+      place: placeOf("client", this.#position[row]!, 0),
     });
     sent.client += request.size;
     const response: DataRequest[] = [];
@@ -328,6 +357,7 @@ export class ConditionalModel implements CoverModel {
       const message = this.#message(answer, alike, "server", random, {
         lead: carriedLead(answer[2], asked[0], request.size),
         most: sent.client,
+        place: placeOf("server", this.#position[row]!, index),
       });
       sent.server += message.size;
       response.push(message);
@@ -340,11 +370,12 @@ export class ConditionalModel implements CoverModel {
     alternatives: readonly MessageRow[],
     side: "client" | "server",
     random: Random,
-    { lead, most }: { lead: number; most: number },
+    { lead, most, place }: { lead: number; most: number; place: string },
   ): DataRequest {
     let size = observed;
     const sizes = alternatives.map(([other]) => other);
-    if (!this.#fixed[side].has(observed) && !isUsual(observed, sizes)) {
+    const fixed = this.#fixed[side].has(observed) || this.#fixedAt.get(place)?.has(observed);
+    if (!fixed && !isUsual(observed, sizes)) {
       const step = this.#content.sizeStep[side];
       const moved = nearby(observed, sizes, SIZE_REACH, random) - observed;
       size = Math.min(MOST_SIZE, observed + step * Math.round(moved / step));
