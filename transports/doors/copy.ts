@@ -4,6 +4,22 @@ import type { TunnelStream } from "../../playback/stream.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 /**
+ * Calls `run` when the call at hand is over: within it cover may have to be answered, and an answer must not come
+ * later for what a user does with his bytes.
+ */
+function afterwards(run: () => void): () => void {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    queueMicrotask(() => {
+      asked = false;
+      run();
+    });
+  };
+}
+
+/**
  * Copies both ways between a user's socket and a stream of the tunnel until both directions have ended.
  * Each direction ends on its own (half close); either side going wrong resets the other, so that nobody
  * takes a torn stream for a whole one. Backpressure is carried both ways: the socket is read only while
@@ -71,7 +87,7 @@ export function copyBothWays(
         tear();
       }
     };
-    stream.onWritable = up;
+    stream.onWritable = afterwards(up);
     socket.on("data", (bytes: Uint8Array) => {
       rest = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
       up();
@@ -114,7 +130,7 @@ export function copyBothWays(
         tear();
       }
     };
-    stream.onReadable = down;
+    stream.onReadable = afterwards(down);
     socket.on("drain", () => {
       blocked = false;
       down();
