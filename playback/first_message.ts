@@ -3,7 +3,7 @@ import type { ConnectionPlan, DataRequest } from "../models/cover_model.ts";
 import type { PlanSource } from "../models/plans.ts";
 import type { SizeGrid } from "./cover_connection.ts";
 import { largestBody } from "./engine_frames.ts";
-import { type Kinds, larger } from "./kinds.ts";
+import { DRAWS, type Kinds, largest } from "./kinds.ts";
 import { encodeExchange, MAX_PLANNED_SIZE } from "./plan_codec.ts";
 import { recordsOf, settlePlan } from "./script.ts";
 import { payloadSize, wireSize, withoutOpening } from "./size_grid.ts";
@@ -68,11 +68,15 @@ function grow(request: DataRequest, by: number): DataRequest {
   return { ...request, size: request.size + by, records };
 }
 
+function isAnswered({ exchanges }: ConnectionPlan): boolean {
+  return exchanges.some(({ response }) => response.length > 0);
+}
+
 /**
  * The plan of a connection whose first record holds at least `minimum` payload bytes (the proof, a
  * set-up). Draws that are smaller are drawn again, up to {@linkcode MAX_ATTEMPTS} times; if none fits, the
- * first draw is enlarged. With `kind`, the same for a connection of that one of `kinds`: the attempts are then
- * other ones, each the larger of two draws where the model does not name the kind. A pure function: both ends get the
+ * first draw to which the server says anything is enlarged. With `kind`, the same for a connection of that one of
+ * `kinds`: the attempts are then other ones, each the largest of some draws where the model does not name the kind. A pure function: both ends get the
  * same plan. Throws BadPlanError.
  */
 export function drawPlan(
@@ -94,13 +98,15 @@ export function drawPlan(
     check(drawn, plans.description.name);
     return drawn;
   };
-  const from = name === undefined ? 2 * kind * MAX_ATTEMPTS : 0;
+  const from = name === undefined ? DRAWS * kind * MAX_ATTEMPTS : 0;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const drawn = decides === undefined
       ? draw(from + attempt)
-      : larger(draw(from + 2 * attempt), draw(from + 2 * attempt + 1), decides);
+      : largest(Array.from({ length: DRAWS }, (_, i) => draw(from + DRAWS * attempt + i)), decides);
     const plan = withoutOpening(drawn, plans.description.carrier, grid);
     first ??= plan;
+    // A server that says nothing cannot prove itself: three such tunnels would be taken for a wrong secret.
+    if (!isAnswered(first) && isAnswered(plan)) first = plan;
     const [record] = recordsOf(plan.exchanges[0]!.request, grid);
     if (payloadSize(record!, grid) >= minimum) {
       return { plan: settlePlan(plan, grid), redrawn: attempt > 0, enlarged: false };
