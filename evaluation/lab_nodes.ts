@@ -119,7 +119,7 @@ const OUTSIDES: Readonly<Record<string, Outside>> = {
     programs: ["ssh", "sshd", "setpriv"],
     starts: {
       server: ["/usr/bin/ssh", "/usr/sbin/sshd", "/usr/bin/setpriv"],
-      client: ["/usr/bin/ssh"],
+      client: ["/usr/bin/perl", "/usr/bin/ssh"],
     },
   },
 };
@@ -201,9 +201,8 @@ export class LabNodes implements AsyncDisposable {
     }
     await demand([], outside.programs);
     const own = await Deno.makeTempDir({ prefix: temporaryPrefix() });
-    // sshd tells its clients the path of their key: of one length with that in the samples, or it would show.
-    const state = own.slice(0, -"/ssh".length);
-    await Deno.mkdir(state, { mode: 0o700 });
+    // sshd tells its clients the path of their key: this one is short enough to be as long as everybody's.
+    const state = await Deno.makeTempDir({ prefix: "tm" });
     return new LabNodes(options, { description, carrier, outside, own, state });
   }
 
@@ -243,6 +242,7 @@ export class LabNodes implements AsyncDisposable {
           "cli/main.ts",
           {
             ...rights,
+            read: [...rights.read, "/etc/passwd"],
             net: [`${SERVER_ADDRESS}:${port}`, "127.0.0.1"],
             ...(starts === undefined ? {} : { run: starts.server }),
           },

@@ -65,7 +65,9 @@ export async function listenSsh(
   const digest = await keptHostKey(folder);
   const pin = Buffer.from(digest).toString("base64url");
   const login = await ownAccount();
-  const keys = keysFile(options.state, (await accountOf(login))?.home ?? `/home/${login}`);
+  const account = await accountOf(login);
+  const home = account?.home ?? (login === "root" ? "/root" : `/home/${login}`);
+  const keys = keysFile(options.state, home);
   const bridge = await SshBridge.listen(
     `${folder}/bridge`,
     MAX_CONNECTIONS,
