@@ -47,6 +47,8 @@ const { values, positionals } = parseArgs({
 const [name = "https"] = positionals;
 const clock = Number(values.clock);
 const PROTOCOLS = ["https", "smtp", "ssh"];
+/** The samples' runs. */
+const ALL_RUNS = Array.from({ length: 15 }, (_, k) => k + 1);
 const QUANTILES = [0.05, 0.25, 0.5, 0.75, 0.95];
 /** Neighbours label everything: an area needs a score for each. */
 const NONE_UNKNOWN = 1e6;
@@ -77,7 +79,7 @@ const protocol = values.claims ?? PROTOCOLS.find((one) => model.description.prot
   "https";
 
 function runs(wanted: (run: number) => boolean): string[] {
-  return [1, 2, 3, 4, 5, 6].filter(wanted).map((run) => `samples/${protocol}/run-${run}.pcap.gz`);
+  return ALL_RUNS.filter(wanted).map((run) => `samples/${protocol}/run-${run}.pcap.gz`);
 }
 
 async function simulated(): Promise<CaptureSource[]> {
