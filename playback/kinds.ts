@@ -30,16 +30,19 @@ function mean(volumes: readonly Volume[]): Volume {
   return { client: sum("client") / count, server: sum("server") / count };
 }
 
-/** The one of two plans that carries more from one end. */
-export function larger(one: ConnectionPlan, other: ConnectionPlan, end: End): ConnectionPlan {
-  return volumeOf(other)[end] > volumeOf(one)[end] ? other : one;
+/** How many draws the largest is taken of. */
+export const DRAWS = 4;
+
+/** The plan that carries most from one end; the first of those that carry as much. */
+export function largest(plans: readonly ConnectionPlan[], end: End): ConnectionPlan {
+  return plans.reduce((one, other) => volumeOf(other)[end] > volumeOf(one)[end] ? other : one);
 }
 
 /**
  * The kinds of connection that the `adaptive` schedule chooses among. Kind 0 is the model's own mixture. The others
- * are those that the model names; if it names none, kind 1 (`download`) is the one of two draws in which the server
- * sends more, kind 2 (`upload`) the one in which the client does. So each is a connection that the model draws, and
- * at most twice as often as it draws it anyway: more than one bit it cannot tell.
+ * are those that the model names; if it names none, kind 1 (`download`) is the one of four draws in which the server
+ * sends most, kind 2 (`upload`) the one in which the client does. So each is a connection that the model draws, and
+ * at most four times as often as it draws it anyway: more than two bits it cannot tell.
  */
 export class Kinds {
   /** Names, that of kind 0 first. */
@@ -70,14 +73,10 @@ export class Kinds {
       return;
     }
     this.names = ["any", "download", "upload"];
-    // Each with each of the others, which is all pairs of two draws that the sample has.
-    const more = (end: End) =>
-      mean(
-        sample.flatMap((one, i) =>
-          sample.slice(0, i).map((other) => volumeOf(larger(one, other, end)))
-        ),
-      );
-    this.means = [usual, more("server"), more("client")];
+    const around = [...sample, ...sample];
+    const most = (end: End) =>
+      mean(sample.map((_, i) => volumeOf(largest(around.slice(i, i + DRAWS), end))));
+    this.means = [usual, most("server"), most("client")];
   }
 
   /** The model's own name of a kind, if it names kinds. */
@@ -85,7 +84,7 @@ export class Kinds {
     return kind > 0 ? this.#named[kind - 1] : undefined;
   }
 
-  /** Of a kind that the model does not name: the end whose bytes decide between two draws. */
+  /** Of a kind that the model does not name: the end whose bytes decide among {@linkcode DRAWS}. */
   decides(kind: number): End | undefined {
     if (this.#named.length > 0) return undefined;
     return kind === 1 ? "server" : kind === 2 ? "client" : undefined;

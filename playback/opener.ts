@@ -127,6 +127,9 @@ const MAX_DIALS = 64;
 /** Dials at once after the first failure; each further one halves it, so that a slow server is not flooded. */
 const DIALS_AFTER_FAILURE = 8;
 
+/** Pauses of which the shortest is taken in `adaptive`, besides the one that is due anyway. */
+const EAGER_DRAWS = 3;
+
 /** Bytes of a frame that names a connection's kind. */
 const KIND_FRAME = 4;
 
@@ -274,6 +277,7 @@ export class Opener extends Engine {
         first,
         stride: () => this.#stride,
         wanted: () => this.#schedule !== "strict" && this.#wanted,
+        hasty: () => this.#schedule === "adaptive" && this.#wanted,
         mostOpen: this.#options.model.mostOpen ?? Infinity,
         goesOn: (session, serial, opening) => this.#goesOn(session, serial, opening),
         kind: () => this.#kind(),
@@ -376,17 +380,30 @@ export class Opener extends Engine {
 
   /**
    * When somebody who goes on begins the next episode: after another pause that the model draws, the one within
-   * activity if it knows of such. So no pause is shorter than people's, and none as regular as a rule would be.
+   * activity if it knows of such; in `adaptive` after the shortest of three. So no pause is shorter than people's, and
+   * none as regular as a rule would be.
    */
   #goesOn(session: number, serial: number, { after, time }: Opening): GoesOn {
     const { model } = this.#options;
     const random = new SeededRandom(substream(this.#setupSeed, "goes on", session, serial));
-    const pause = model.pause?.(random);
-    if (pause !== undefined) return { after: "start", time: pause };
-    const pauses = model.session(random)?.pauses ?? [];
-    if (pauses.length > 1) return { after, time: pauses[1 + random.integer(pauses.length - 1)]! };
+    const draws = this.#schedule === "adaptive" ? EAGER_DRAWS : 1;
+    const shortest = (draw: () => number) => Math.min(...Array.from({ length: draws }, draw));
+    if (model.pause?.(random) !== undefined) {
+      return { after: "start", time: shortest(() => model.pause!(random) ?? Infinity) };
+    }
+    const pauses = model.session(random)?.pauses.slice(1) ?? [];
+    if (pauses.length > 0) {
+      return { after, time: shortest(() => pauses[random.integer(pauses.length)]!) };
+    }
     const gap = model.connectionGap(random);
-    return gap === "close" ? { after, time } : { after, time: gap };
+    if (gap === "close") return { after, time };
+    return {
+      after,
+      time: shortest(() => {
+        const next = model.connectionGap(random);
+        return next === "close" ? gap : next;
+      }),
+    };
   }
 
   // What kind.

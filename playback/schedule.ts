@@ -21,6 +21,11 @@ export interface OpenRequest {
 export interface ScheduleOptions {
   /** The time. */
   readonly clock: Clock;
+  /**
+   * Whether an episode begins as soon as its first connection has room, so that others of it may have to wait; never
+   * in `strict` and `demand`.
+   */
+  readonly hasty: () => boolean;
   /** When connections open: asked for the next one, until that is known. */
   readonly openings: OpeningSource;
   /** The same as far as it is known, to look ahead. */
@@ -199,8 +204,8 @@ export class Schedule {
 
   /** How many connections an opening needs room for: its own, and those of the episode that it begins. */
   #room({ begins }: Opening): number {
-    const { known, mostOpen } = this.#options;
-    if (!begins || mostOpen === Infinity) return 1;
+    const { hasty, known, mostOpen } = this.#options;
+    if (!begins || mostOpen === Infinity || hasty()) return 1;
     let room = 1;
     for (; room < mostOpen; room++) {
       const next = known.opening(this.#session, this.#serial + room);

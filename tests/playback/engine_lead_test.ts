@@ -361,7 +361,7 @@ Deno.test("nothing is lost whatever breaks and whoever leads", () => {
   );
 });
 
-Deno.test("kinds: both ends draw alike, and a connection of a kind is the larger of two that the model draws", () => {
+Deno.test("kinds: both ends draw alike, and a connection of a kind is the largest of four that the model draws", () => {
   const model = new TestModel({ clientSizes: [100, 9000] });
   const plans = () => new LocalPlans(model, planKey(new Uint8Array(16)));
   const [here, there] = [new Kinds(plans()), new Kinds(plans())];
@@ -372,8 +372,8 @@ Deno.test("kinds: both ends draw alike, and a connection of a kind is the larger
     let sum = 0;
     for (let serial = 0; serial < 100; serial++) {
       const { plan } = lead.draw(0, serial, kind, 18, TLS_GRID);
-      const from = 2 * kind * MAX_ATTEMPTS;
-      const drawn = [0, 1].map((i) => volumeOf(plans().connection(0, serial, from + i))[end]);
+      const from = 4 * kind * MAX_ATTEMPTS;
+      const drawn = [0, 1, 2, 3].map((i) => volumeOf(plans().connection(0, serial, from + i))[end]);
       if (kind > 0) assert.equal(volumeOf(plan)[end], Math.max(...drawn));
       sum += volumeOf(plan)[end];
     }

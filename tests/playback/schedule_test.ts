@@ -30,6 +30,7 @@ function play(
     first: 0,
     stride: () => 1,
     wanted: () => wanted,
+    hasty: () => false,
     mostOpen: Infinity,
     goesOn: (_, serial) => {
       asked.add(serial);
@@ -134,6 +135,7 @@ Deno.test("schedule: several simulated users do not all go on at the same moment
       first: slot,
       stride: () => 3,
       wanted: () => wanted,
+      hasty: () => false,
       mostOpen: 4,
       goesOn: () => ({ after: "quiet", time: pause }),
       kind: () => 0,
@@ -150,8 +152,6 @@ Deno.test("schedule: several simulated users do not all go on at the same moment
 });
 
 Deno.test("schedule: an episode waits until all of its connections have room, and then starts as one", () => {
-  const clock = new VirtualClock();
-  const starts: number[] = [];
   const source: OpeningSource = {
     opening: (session, serial) => {
       if (session > 0) return undefined;
@@ -160,24 +160,31 @@ Deno.test("schedule: an episode waits until all of its connections have room, an
       return { after: "start", time: begins ? 1000 : 10, begins };
     },
   };
-  const schedule = new Schedule({
-    clock,
-    openings: source,
-    known: source,
-    first: 0,
-    stride: () => 1,
-    wanted: () => false,
-    mostOpen: 4,
-    goesOn: () => ({ after: "start", time: 1 }),
-    kind: () => 0,
-    open: ({ closed, serial, started }) => {
-      starts.push(clock.now());
-      started(clock.now());
-      clock.at(clock.now() + 5000 + 100 * serial, closed);
-    },
-  });
-  schedule.start();
-  clock.run(100_000);
+  const startsOf = (hasty: boolean) => {
+    const clock = new VirtualClock();
+    const starts: number[] = [];
+    const schedule = new Schedule({
+      clock,
+      openings: source,
+      known: source,
+      first: 0,
+      stride: () => 1,
+      wanted: () => false,
+      hasty: () => hasty,
+      mostOpen: 4,
+      goesOn: () => ({ after: "start", time: 1 }),
+      kind: () => 0,
+      open: ({ closed, serial, started }) => {
+        starts.push(clock.now());
+        started(clock.now());
+        clock.at(clock.now() + 5000 + 100 * serial, closed);
+      },
+    });
+    schedule.start();
+    clock.run(100_000);
+    return starts;
+  };
   // The first has closed, and the second: that leaves room for three.
-  assert.deepEqual(starts, [1000, 1010, 1020, 6110, 6120, 6130]);
+  assert.deepEqual(startsOf(false), [1000, 1010, 1020, 6110, 6120, 6130]);
+  assert.deepEqual(startsOf(true).slice(0, 4), [1000, 1010, 1020, 2020]);
 });
