@@ -135,6 +135,8 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
         // Until the handshake is over, a client that stays silent is the genuine server's to send away.
         const mirror = () => raw.end();
         first?.on("end", mirror).on("error", () => {}).resume();
+        // A client that goes before its handshake is over: nobody will ask for the genuine server.
+        raw.once("close", () => first?.destroy());
         options.onOwn(() => {
           const asked = {
             ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
