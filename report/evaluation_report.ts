@@ -135,7 +135,7 @@ async function figuresHtml(figures: readonly EvaluationFigure[]): Promise<string
 }
 
 async function sectionHtml(section: EvaluationSection): Promise<string> {
-  const { facts = [], figures, tables, text, title } = section;
+  const { facts = [], figures, figuresFirst = false, tables, text, title } = section;
   const list = facts.length === 0
     ? ""
     : `<ul class="facts">${
@@ -147,9 +147,10 @@ async function sectionHtml(section: EvaluationSection): Promise<string> {
         }${escapeHtml(text)}</li>`
       ).join("")
     }</ul>`;
+  const parts = [tables.map(tableHtml).join(""), await figuresHtml(figures)];
   return `<section id="${slug(title)}"><h2>${escapeHtml(title)}</h2>${
     text.map((words) => `<p>${escapeHtml(words)}</p>`).join("")
-  }${list}${tables.map(tableHtml).join("")}${await figuresHtml(figures)}</section>`;
+  }${list}${(figuresFirst ? parts.toReversed() : parts).join("")}</section>`;
 }
 
 /**

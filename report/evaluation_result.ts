@@ -109,6 +109,8 @@ export interface EvaluationSection {
   readonly tables: readonly EvaluationTable[];
   /** Charts, in order. */
   readonly figures: readonly EvaluationFigure[];
+  /** Whether the charts come before the tables. */
+  readonly figuresFirst?: boolean;
 }
 
 /** All that an evaluation showed. Plain data. */

@@ -25,6 +25,12 @@ Deno.test("evaluate: report, tables and JSON from one command; nothing is done t
     assert.equal(modern!.facts![0]!.good, true);
     const html = await Deno.readTextFile(`${out}/report.html`);
     assert.ok(html.includes("Canada–UK") && html.includes("simulated"));
+    // Who has read the seed is led to headings that are there.
+    const guide = [...html.matchAll(/<li><a href="#([^"]+)">[^<]*<\/a>:/g)].map(([, id]) => id!);
+    assert.ok(guide.length >= 6);
+    for (const id of guide) assert.ok(html.includes(` id="${id}"`), id);
+    // The figure stands before its tables.
+    assert.ok(html.indexOf('<h3 id="figure-1-') < html.indexOf('<h3 id="100-kb-bulk-transfer-'));
     const files = async () =>
       (await Array.fromAsync(Deno.readDir(`${out}/experiments`))).map(({ name }) => name).sort();
     const before = await files();

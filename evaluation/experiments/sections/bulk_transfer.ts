@@ -25,8 +25,6 @@ interface Transfers {
   readonly kbps: readonly number[];
   /** TCP payload on the wire for each user byte. */
   readonly overhead: readonly number[];
-  /** The same with all headers; none where it is simulated. */
-  readonly withHeaders: readonly number[];
   /** Transfers that did not end in time. */
   readonly unfinished: number;
   /** Whether the model has changed since. */
@@ -42,7 +40,7 @@ interface Source {
   readonly of: (model: string, link: string, from: string) => Transfers;
 }
 
-const NONE: Transfers = { kbps: [], overhead: [], withHeaders: [], unfinished: 0, stale: false };
+const NONE: Transfers = { kbps: [], overhead: [], unfinished: 0, stale: false };
 
 function simulatedSource(planned: PlannedJobs, results: Results): Source {
   return {
@@ -84,7 +82,6 @@ function recordedSource(plan: EvaluationPlan, wanted: readonly string[]): Source
       return {
         kbps: ended.map(({ kbps }) => kbps!),
         overhead: ended.map(({ payloadBytes }) => payloadBytes / file.bytes),
-        withHeaders: ended.map(({ wireBytes }) => wireBytes / file.bytes),
         unfinished: own.length - ended.length,
         stale: own.length > 0 && fresh.length === 0,
       };
@@ -104,14 +101,10 @@ function cellOf(own: Transfers, measure: typeof MEASURES[number], late: string):
   if (values.length === 0) {
     return own.unfinished > 0 ? { text: late, mark: "bad" } : { text: "–" };
   }
-  const headers = measure === "overhead" && own.withHeaders.length > 0
-    ? [`with headers ${number(median(own.withHeaders))}×`]
-    : [];
   return {
     text: number(median(values)) + (measure === "overhead" ? "×" : ""),
     note: [
       `${number(Math.min(...values))}–${number(Math.max(...values))}`,
-      ...headers,
       ...(own.unfinished > 0 ? [`${own.unfinished} ${late}`] : []),
     ].join(", "),
   };
@@ -152,13 +145,18 @@ function factOf(source: Source, { link, place }: typeof LINKS[number]) {
     measure: typeof MEASURES[number],
     wins: (own: number, constant: number) => boolean,
   ) => {
-    const found = models.filter((model) => !model.startsWith("constant-rate")).flatMap((model) =>
-      WAYS.filter((from) => {
-        const own = median(source.of(model, link, from)[measure]);
-        return constant.every((rate) => wins(own, median(source.of(rate, link, from)[measure])));
-      }).map((from) => `${model} ${word(from)}`)
-    );
-    return found.length === 0 ? "none" : found.join(", ");
+    const all = models.filter((model) => !model.startsWith("constant-rate"))
+      .flatMap((model) => WAYS.map((from) => ({ model, from })));
+    const found = all.filter(({ from, model }) => {
+      const own = median(source.of(model, link, from)[measure]);
+      return constant.every((rate) => wins(own, median(source.of(rate, link, from)[measure])));
+    });
+    const words = (cases: typeof all) =>
+      cases.map(({ from, model }) => `${model} ${word(from)}`).join(", ");
+    const others = all.filter((one) => !found.includes(one));
+    if (found.length === 0) return "none";
+    if (others.length === 0) return "all";
+    return found.length > 2 * others.length ? `all but ${words(others)}` : words(found);
   };
   const text = constant.length === 0
     ? "no constant rate to compare with"
@@ -198,9 +196,11 @@ function howRecorded({ recordedTransfers }: EvaluationPlan): string {
     programs["iperf"]?.split(" (")[0] ?? "iperf"
   } through a forwarded port of a tunnel between a tm-client and a tm-server, each model in its own carrier (smtp around Postfix, ssh around OpenSSH), over the laboratory's link, after ${
     number(warmUp)
-  } s of cover; kbit/s are what iperf's receiving end says, bytes what tcpdump counts at the client's end from iperf's start to its end, both ways (${
-    days.join(", ")
-  }; the machine's load ${number(Math.min(...loads))} to ${number(Math.max(...loads))}).`;
+  } s of cover; kbit/s are what iperf's receiving end says, bytes what tcpdump counts at the client's end from iperf's start to its end, both ways, with headers ${
+    number(median(transfers.map(({ payloadBytes, wireBytes }) => wireBytes / payloadBytes)))
+  } times as many (${days.join(", ")}; the machine's load ${number(Math.min(...loads))} to ${
+    number(Math.max(...loads))
+  }).`;
 }
 
 /** The seed's figure 1: bandwidth and overhead of a bulk transfer, recorded where recordings are given. */
@@ -214,6 +214,7 @@ export function bulkTransferSection(
   const sources = recorded === undefined ? [simulated] : [recorded, simulated];
   return {
     title: FIGURE_SECTION,
+    figuresFirst: true,
     text: [
       "A bulk transfer of 100 KB, each direction by itself: requests are what the client sends, responses what the server sends. One session, strict schedule. Illinois–California, the paper's link: 60 ms of round trip; Canada–UK, the poster's: 90 ms; 20 Mbit/s. Overhead is TCP payload on the wire both ways, handshakes included, for each user byte. The seed's constant rate is 1448 bytes every 500 ms (23 kbit/s on the wire); its poster calls it 28 kbit/s, which stands beside it.",
       ...(recorded === undefined ? [] : [howRecorded(plan)]),
