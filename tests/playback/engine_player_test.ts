@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { ConnectionPlan, End } from "../../models/cover_model.ts";
 import { ConnectionPlayer, type PlayReport } from "../../playback/connection_player.ts";
+import type { CoverListener } from "../../playback/cover_connection.ts";
 import type { TunnelPort } from "../../playback/reliable_tunnel.ts";
 import { Script, settlePlan } from "../../playback/script.ts";
 import { EngineStats } from "../../playback/stats.ts";
@@ -373,6 +374,36 @@ Deno.test("what a node takes by itself is taken off think times, at most to zero
   assert.equal(client.report?.completed, true);
   const times = client.log.events.map(({ time }) => time);
   assert.deepEqual(times, [3.75, 3.75 + 8 + 3.75, 15.5 + 8, 23.5 + 8 + 1.75]);
+});
+
+Deno.test("times count from when a handshake ended and bytes came, not from when they are handed over", () => {
+  const clock = new VirtualClock();
+  const [near] = new VirtualNetwork(clock).connect();
+  let listener: CoverListener | undefined;
+  const connection = Object.assign(Object.create(near), { age: 3, id: near.id, grid: near.grid });
+  const written: number[] = [];
+  Object.defineProperties(connection, {
+    queued: { value: 0 },
+    listener: { get: () => listener, set: (given) => listener = given },
+    write: { value: () => written.push(clock.now()) },
+    close: { value: () => {} },
+  });
+  const plan: ConnectionPlan = {
+    exchanges: [5, 5, 1].map((time) => ({
+      request: { type: "data", size: 100, time },
+      response: [{ type: "data", size: 200, time: 8 }],
+    })),
+    close: { by: "client", how: "fin", time: 2 },
+  };
+  play(clock, connection, "client", new Script(TLS_GRID, plan));
+  clock.run(10);
+  assert.deepEqual(written, [2]);
+  listener!.onData(new Uint8Array(178), 4);
+  clock.run(20);
+  assert.deepEqual(written, [2, 11]);
+  // What has waited for longer than the answer was to take is answered within the call.
+  listener!.onData(new Uint8Array(178), 4);
+  assert.deepEqual(written, [2, 11, 20]);
 });
 
 Deno.test("what is due when its trigger arrives is sent before the arrival's turn is over", () => {

@@ -88,6 +88,23 @@ Deno.test("proof: random bytes are never a hello nor a token", () => {
   );
 });
 
+Deno.test("proof: tokens whose making was put off are known, used once, and forgotten with their tunnel", () => {
+  const later: (() => void)[] = [];
+  const book = new TokenBook<object>(() => 1, (run) => later.push(run));
+  const [certificate, key, tunnel] = [new Uint8Array(32), newSecret(), {}];
+  const token = (serial: number) => tokenProof(key, certificate, 0, serial).first;
+  book.add(tunnel, key, certificate, FIRST);
+  assert.equal(book.redeem(token(3))?.serial, 3);
+  assert.equal(book.redeem(token(3)), undefined);
+  assert.equal(book.redeem(token(1))?.serial, 1);
+  for (const run of later.splice(0)) run();
+  assert.equal(book.redeem(token(3)), undefined);
+  assert.equal(book.redeem(token(3 + TOKEN_WINDOW))?.serial, 3 + TOKEN_WINDOW);
+  book.remove(tunnel);
+  for (const run of later.splice(0)) run();
+  assert.equal(book.size, 0);
+});
+
 Deno.test("proof: each direction, kind and connection has a proof of its own", () => {
   const [secret, certificate] = [newSecret(), new Uint8Array(32)];
   const hello = helloProof(secret, certificate, 0, 0);
