@@ -40,7 +40,7 @@ export function coverCommand(): Command {
     .option("--connections <n>", "cover connections of each run", wholeNumber(1, 10_000), 60)
     .option("--bytes <n>", "user bytes carried each way meanwhile", wholeNumber(1, 1e8), 20_000)
     .option("--seconds <n>", "how long a run may take", wholeNumber(1, 36_000), 500)
-    .option("--first <k>", "number of the first run of real traffic", wholeNumber(1, 1000), 7)
+    .option("--first <k>", "number of the first run of real traffic", wholeNumber(1, 1000), 101)
     .option("--seed <text>", "draws covers and workloads; run K of cover uses SEED-K", "cover")
     .option("--json", "print the result as JSON");
 }
