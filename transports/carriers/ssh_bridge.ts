@@ -1,7 +1,13 @@
 import { Buffer } from "node:buffer";
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import net, { type Socket } from "node:net";
-import { SSH_GRID, type SshChannel, type SshChannelEvents } from "./ssh_connection.ts";
+import {
+  SFTP_ANSWER,
+  SFTP_HELLO,
+  SSH_GRID,
+  type SshChannel,
+  type SshChannelEvents,
+} from "./ssh_connection.ts";
 import { PERL } from "./ssh_program.ts";
 
 /** Bytes of what a bridge shows first, so that no other user of the machine gets as far. */
@@ -13,26 +19,33 @@ const MAX_GREETING = 65_536;
  * The forced command's program. It joins the session's pipes to the server's socket: first it shows the key and says, in a frame (a
  * length of 4 bytes, then the bytes), who the client is and what he asked for; then what he sends, as it comes. What
  * the server sends it comes in frames, and each frame is one write into sshd's pipe, made when sshd has read the one
- * before: so each is one packet on the wire. A frame without length ends that direction.
+ * before: so each is one packet on the wire. A frame without length ends that direction. Before all that it answers the
+ * client's first message as SFTP's server does, in a packet of its size and as soon.
  */
 const bridge = (port: number, key: string) =>
   `# Joins a session of sshd to the server's socket. Written anew at each start.
+# Numbers are Linux's: the modules that know them take longer to load than all the rest.
 use strict;
-use Fcntl;
-use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY);
+my ($AF_INET, $SOCK_STREAM, $IPPROTO_TCP, $TCP_NODELAY) = (2, 1, 6, 1);
+my ($F_GETFL, $F_SETFL, $O_NONBLOCK, $FIONREAD, $EAGAIN) = (3, 4, 04000, 0x541b, 11);
 
-my $FIONREAD = 0x541b;
+my $hello = "";
+while (length $hello < ${SFTP_HELLO}) {
+  sysread(STDIN, $hello, ${SFTP_HELLO} - length $hello, length $hello) or exit 1;
+}
+syswrite(STDOUT, "\\0" x ${SFTP_ANSWER});
+
 my $largest = ${SSH_GRID.maxPayload};
-socket(my $node, PF_INET, SOCK_STREAM, 0) or exit 1;
-connect($node, pack_sockaddr_in(${port}, INADDR_LOOPBACK)) or exit 1;
-setsockopt($node, IPPROTO_TCP, TCP_NODELAY, 1) or exit 1;
+socket(my $node, $AF_INET, $SOCK_STREAM, 0) or exit 1;
+connect($node, pack("S n a4 x8", $AF_INET, ${port}, pack("C4", 127, 0, 0, 1))) or exit 1;
+setsockopt($node, $IPPROTO_TCP, $TCP_NODELAY, 1) or exit 1;
 my $up = join("\\n", $ENV{SSH_CONNECTION} // "", $ENV{SSH_ORIGINAL_COMMAND} // "");
 $up = pack("H*", "${key}") . pack("N", length $up) . $up;
-fcntl($_, F_SETFL, fcntl($_, F_GETFL, 0) | O_NONBLOCK) or exit 1 for *STDIN, *STDOUT, $node;
+fcntl($_, $F_SETFL, fcntl($_, $F_GETFL, 0) | $O_NONBLOCK) or exit 1 for *STDIN, *STDOUT, $node;
 my ($in, $out) = (1, 1);
 my ($down, $frame, $pause) = ("", "", 0);
 # What fills a packet is never joined with what follows.
-my $full = 1;
+my $full = 0;
 
 sub taken {
   my $waiting = pack("i", 0);
@@ -73,19 +86,19 @@ while ($in || $out || $up ne "") {
   select($reads, $writes, undef, $pause > 0 ? $pause : undef);
   if (vec($reads, 0, 1)) {
     my $got = sysread(STDIN, $up, 65536);
-    if (defined $got ? $got == 0 : !$!{EAGAIN}) {
+    if (defined $got ? $got == 0 : $! != $EAGAIN) {
       $in = 0;
       shutdown($node, 1);
     }
   }
   if ($up ne "") {
     my $put = syswrite($node, $up);
-    exit 1 if !defined $put && !$!{EAGAIN};
+    exit 1 if !defined $put && $! != $EAGAIN;
     substr($up, 0, $put // 0) = "";
   }
   if (vec($reads, fileno($node), 1)) {
     my $got = sysread($node, $down, 65536, length $down);
-    exit 1 if defined $got ? $got == 0 : !$!{EAGAIN};
+    exit 1 if defined $got ? $got == 0 : $! != $EAGAIN;
   }
   my $waits = forward();
   $pause = !$waits ? 0 : $pause == 0 ? 0.00005 : $pause < 0.0005 ? 2 * $pause : $pause;

@@ -15,6 +15,8 @@ import { LOGIN } from "./ssh_rendezvous.ts";
 const TIMEOUT = 30_000;
 /** Connections at once at most: each is a process of about 9 MB. */
 const MAX_CONNECTIONS = 64;
+/** What the server is called among known hosts, however it is reached. */
+const ALIAS = "server";
 
 /** What `ssh -v` says also when all is well. */
 const CHATTER = /^(?:debug1: |Transferred: |Bytes per second: )/;
@@ -108,7 +110,7 @@ class Dial {
     const { child, launched } = launchSsh([
       ...options({
         IdentityFile: `${folder}/key`,
-        KnownHostsCommand: knownHosts(pin, user),
+        ...knownHosts(`${folder}/known`, pin, user),
       }),
       ...["-v", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
       ...["-s", "--", target.hostname, "sftp"],
@@ -135,6 +137,7 @@ class Dial {
         missing -= bytes.length;
         if (missing > 0) return;
         connection.listener = undefined;
+        connection.opened();
         if (missing < 0) connection.unread(bytes.subarray(missing));
         clearTimeout(this.#deadline);
         this.#settled.resolve(connection);
@@ -235,13 +238,25 @@ function options(own: Record<string, string>): string[] {
 }
 
 /**
- * A command for `ssh` that prints the server's key if it is the pinned one. Asked which kinds of key are known,
- * it names Ed25519, so that the offer of algorithms is that of somebody who knows the server.
+ * By what `ssh` knows the server: at the first connection a command that prints its key if it is the pinned one, and
+ * keeps it in `file`; from then on that file, for a command takes longer than looking one up. Asked which kinds of key
+ * are known, the command names Ed25519, so that the offer of algorithms is that of somebody who knows the server.
  */
-function knownHosts(pin: string, user: SshKey): string {
+function knownHosts(file: string, pin: string, user: SshKey): Record<string, string> {
+  const alias = { HostKeyAlias: ALIAS };
+  if (isFile(file)) return { ...alias, UserKnownHostsFile: `"${file}"` };
   const digest = pin.replaceAll("-", "+").replaceAll("_", "/");
-  return `/bin/sh -c "case %I in ORDER) echo '%H ${user.publicKey}';; ` +
-    `*) [ %f = SHA256:${digest} ] && echo '%H %t %K';; esac; true"`;
+  const command = `case %I in ORDER) echo '%H ${user.publicKey}';; ` +
+    `*) [ %f = SHA256:${digest} ] && echo '%H %t %K' | tee '${file}.$$' && mv '${file}.$$' '${file}';; esac; true`;
+  return { ...alias, KnownHostsCommand: `/bin/sh -c "${command}"` };
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }
 
 /** What `ssh` said last, without its own address before it. */

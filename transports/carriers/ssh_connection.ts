@@ -100,6 +100,7 @@ export class SshConnection implements CarrierConnection {
   readonly #inbox = new Inbox(() => this.close("rst"));
   readonly #outbox: Outbox;
   #unanswered = 0;
+  #opened = performance.now();
 
   /** Takes over a channel that has not been started. */
   constructor(channel: SshChannel, { digest, hangUp, id, peer }: SshEnd) {
@@ -133,6 +134,16 @@ export class SshConnection implements CarrierConnection {
         this.#inbox.over(this.#outbox.closing ?? "error");
       },
     });
+  }
+
+  /** Milliseconds since {@linkcode SshConnection.opened}, and what a message takes to leave. */
+  get age(): number {
+    return performance.now() - this.#opened + REACTION;
+  }
+
+  /** The handshake has ended with the bytes that have come now; with the constructor if not called. */
+  opened(): void {
+    this.#opened = performance.now();
   }
 
   get listener(): CoverListener | undefined {

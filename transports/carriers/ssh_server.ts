@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { formatAddress, ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
-import { type BridgedSession, SshBridge } from "./ssh_bridge.ts";
-import { SFTP_ANSWER, SFTP_HELLO, type SshChannel, SshConnection } from "./ssh_connection.ts";
+import { SshBridge } from "./ssh_bridge.ts";
+import { SshConnection } from "./ssh_connection.ts";
 import { digestOf, newHostKey, userKeyOf } from "./ssh_keys.ts";
 import { killProgram, ProgramError, readLines, startProgram } from "./ssh_program.ts";
 import { SshStateError } from "./ssh_errors.ts";
@@ -71,7 +71,9 @@ export async function listenSsh(
   const bridge = await SshBridge.listen(
     `${folder}/bridge`,
     MAX_CONNECTIONS,
-    (session, channel) => begin(session, channel, digest, onConnection),
+    // Who comes here has still to prove the secret.
+    (peer, channel) =>
+      onConnection(new SshConnection(channel, { id: `ssh-${peer.port}`, digest, peer })),
   );
   try {
     const { hostname } = options;
@@ -251,35 +253,6 @@ function keysFile(state: string, home: string): string {
     if (more >= 0) return `${state}/${"/".repeat(more)}${name}`;
   }
   return `${state}/k`;
-}
-
-/**
- * A user's session: who comes here has still to prove the secret. First he gets what SFTP's server says, in a packet
- * of its size.
- */
-function begin(
-  { address, localPort, port }: BridgedSession,
-  channel: SshChannel,
-  digest: Uint8Array,
-  onConnection: (connection: CarrierConnection) => void,
-): void {
-  const connection = new SshConnection(channel, {
-    id: `ssh-${port}`,
-    digest,
-    peer: { address, port, localPort },
-  });
-  let missing = SFTP_HELLO;
-  connection.listener = {
-    onData: (bytes) => {
-      missing -= bytes.length;
-      if (missing > 0) return;
-      connection.listener = undefined;
-      if (missing < 0) connection.unread(bytes.subarray(missing));
-      connection.write(new Uint8Array(SFTP_ANSWER));
-      onConnection(connection);
-    },
-    onClose: (how) => connection.close(how === "fin" ? "fin" : "rst"),
-  };
 }
 
 /** Reads the host key's digest from the folder, making key and folder at the first start. */
