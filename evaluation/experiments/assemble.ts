@@ -40,10 +40,10 @@ export function assemble(
       },
       { what: "the threshold t, tuned by cross-validation", heading: THRESHOLD_FIGURE },
       ...[
-        { what: "figure 1, Illinois–California", at: 0 },
-        { what: "the poster's figure, Canada–UK with 28 kbit/s constant rate", at: 2 },
+        { what: "the paper's figure", at: 0 },
+        { what: "the poster's, with 28 kbit/s constant rate", at: 2 },
       ].map(({ at, what }) => ({
-        what: `${what}: bandwidth in kbit/s, and times more bytes than the 100 KB below it`,
+        what: `${what}; below it times more bytes than the 100 KB`,
         heading: bulk.figures[at]!.title,
       })),
       { what: "the same in numbers, and which models beat constant rate", heading: FIGURE_SECTION },

@@ -1,7 +1,7 @@
 import type { Cell, EvaluationSection } from "../../../report/evaluation_result.ts";
 import type { JobResults } from "../jobs.ts";
 import type { PlannedJobs, Results } from "../plan.ts";
-import { number, percent, rangeText } from "./words.ts";
+import { number, percent } from "./words.ts";
 
 /** Users over half an hour: pauses, episodes, sessions, energy at long time scales. */
 export function longScalesSection(planned: PlannedJobs, results: Results): EvaluationSection {
@@ -11,7 +11,7 @@ export function longScalesSection(planned: PlannedJobs, results: Results): Evalu
   }));
   const scale = (milliseconds: number) => `${number(milliseconds / 1000)} s`;
   return {
-    title: "Users over half an hour: pauses, and energy up to 100 s",
+    title: "Users over half an hour: pauses, and energy up to a minute and more",
     text: [
       "Real users with addresses of their own (samples/users, outlines: when each connection opens, and not what is in it) beside as many users that a model plays, simulated. Energy is that of Haar's wavelet on the openings of each second, relative to the squared mean; at a scale of 64 s it compares neighbours of 64 s, so that pauses of up to two minutes show. The models' episodes and sessions were learned from these very users: nobody else was recorded for so long, and one real run against the other is what there is to measure by.",
     ],
@@ -58,13 +58,18 @@ export function longScalesSection(planned: PlannedJobs, results: Results): Evalu
       }),
     }, {
       title: "Energy of openings by time scale, real → played",
-      head: ["Model", ...all[0]?.found.energy.map(({ scale: at }) => scale(at)) ?? []],
-      rows: all.map(({ found, model }): Cell[] => [
-        model,
-        ...found.energy.map(({ cover, real }): Cell => ({
-          text: `${number(real.middle)} → ${number(cover.middle)}`,
-          note: `real ${rangeText(real)}`,
-        })),
+      head: ["Time scale", ...all.map(({ model }) => model)],
+      rows: (all[0]?.found.energy ?? []).map(({ scale: at }): Cell[] => [
+        scale(at),
+        ...all.map(({ found }): Cell => {
+          const own = found.energy.find((one) => one.scale === at);
+          if (own === undefined) return "–";
+          const { cover, real } = own;
+          return {
+            text: `${number(real.middle)} → ${number(cover.middle)}`,
+            note: `real ${number(real.low)}–${number(real.high)}`,
+          };
+        }),
       ]),
     }],
     figures: all.map(({ found, model }) => ({
