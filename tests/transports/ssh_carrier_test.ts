@@ -244,6 +244,88 @@ Deno.test({
 });
 
 Deno.test({
+  name: "ssh: writes in a row, both ways at once, are never joined (needs OpenSSH)",
+  ignore: !HAS_SSH,
+  fn: async () => {
+    const relayed = { up: 0, down: 0 };
+    await withPair(async (client, server) => {
+      const [atClient, atServer] = [new Collector(client), new Collector(server)];
+      const before = { ...relayed };
+      const packets = 40;
+      for (let i = 0; i < packets; i++) {
+        client.write(noise(2));
+        server.write(noise(2));
+      }
+      await atServer.waitFor(2 * packets);
+      await atClient.waitFor(2 * packets);
+      // A packet of 36 bytes each: of two that were joined 8 or 44 would be missing.
+      assert.deepEqual(relayed, {
+        up: before.up + 36 * packets,
+        down: before.down + 36 * packets,
+      });
+      client.close("fin");
+      await atServer.closed;
+      server.close("fin");
+    }, (port) => async () => {
+      const listener = net.createServer({ noDelay: true }, (near) => {
+        const far = net.connect({ host: HOST, port, noDelay: true });
+        near.on("data", (bytes: Uint8Array) => relayed.up += bytes.length);
+        far.on("data", (bytes: Uint8Array) => relayed.down += bytes.length);
+        for (const socket of [near, far]) socket.on("error", () => {});
+        near.pipe(far);
+        far.pipe(near);
+        near.on("close", () => far.destroy());
+        listener.close();
+      });
+      await new Promise<void>((resolve) => listener.listen(0, HOST, resolve));
+      const { port: near } = listener.address() as net.AddressInfo;
+      const socket = net.connect({ host: HOST, port: near, noDelay: true, allowHalfOpen: true });
+      await new Promise((resolve) => socket.once("connect", resolve));
+      return socket;
+    });
+  },
+});
+
+Deno.test({
+  name:
+    "ssh: the server's key is kept after the first connection, and a stranger's is not (needs OpenSSH)",
+  ignore: !HAS_SSH,
+  fn: async () => {
+    const { secrets: [secret], server, state } = await listen(() => {});
+    const folder = await Deno.makeTempDir();
+    const { pin, port } = server;
+    const options = { hostname: HOST, port, secret: secret!, folder };
+    const known = () =>
+      [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}/known`)
+        .filter((file) => {
+          try {
+            return Deno.statSync(file).isFile;
+          } catch {
+            return false;
+          }
+        });
+    const wrong = await sshCarrier.client({ ...options, pin: "A".repeat(43) });
+    await failure(wrong.connect(), WrongCertificate);
+    assert.deepEqual(known(), []);
+    await wrong.close();
+    const login = server.login === undefined ? {} : { login: server.login };
+    const right = await sshCarrier.client({ ...options, pin, ...login });
+    for (let i = 0; i < 2; i++) {
+      const connection = await right.connect();
+      connection.listener = { onData: () => {}, onClose: () => {} };
+      connection.close("rst");
+      assert.equal(known().length, 1);
+      const line = await Deno.readTextFile(known()[0]!);
+      assert.match(line, /^server ssh-ed25519 \S+$/m);
+    }
+    await right.close();
+    await server.close();
+    await Deno.remove(state, { recursive: true });
+    await Deno.remove(folder, { recursive: true });
+  },
+});
+
+Deno.test({
   name: "ssh: what goes wrong is one clear line (needs OpenSSH)",
   ignore: !HAS_SSH,
   fn: async () => {
