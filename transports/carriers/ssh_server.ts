@@ -41,6 +41,8 @@ UseDNS no
 PrintMotd no
 PrintLastLog no
 Subsystem sftp internal-sftp
+# Without this bash reads .bashrc, which may take its time or print something.
+SetEnv SHLVL=2
 ForceCommand ${command}
 PermitTTY no
 PermitUserRC no
