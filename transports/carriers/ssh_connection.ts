@@ -100,7 +100,7 @@ export class SshConnection implements CarrierConnection {
   readonly #inbox = new Inbox(() => this.close("rst"));
   readonly #outbox: Outbox;
   #unanswered = 0;
-  #opened = performance.now();
+  #opened: number | undefined;
 
   /** Takes over a channel that has not been started. */
   constructor(channel: SshChannel, { digest, hangUp, id, peer }: SshEnd) {
@@ -136,12 +136,15 @@ export class SshConnection implements CarrierConnection {
     });
   }
 
-  /** Milliseconds since {@linkcode SshConnection.opened}, and what a message takes to leave. */
+  /**
+   * Milliseconds since {@linkcode SshConnection.opened}, and what a message takes to leave: only that at the server,
+   * for whom nothing is due before the client speaks.
+   */
   get age(): number {
-    return performance.now() - this.#opened + REACTION;
+    return (this.#opened === undefined ? 0 : performance.now() - this.#opened) + REACTION;
   }
 
-  /** The handshake has ended with the bytes that have come now; with the constructor if not called. */
+  /** The handshake has ended with the bytes that have come now. */
   opened(): void {
     this.#opened = performance.now();
   }
