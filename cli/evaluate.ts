@@ -147,11 +147,13 @@ async function run(options: Options): Promise<void> {
     throw new UsageError(`${few.label}: one run only: give two or more captures, each a run`);
   }
   const recordedTransfers = await transfersOf(options.transfers, `${samples}/transfers.json`);
-  const moreTls = unlearned.filter((own) => own.label === "https" && !real.includes(own))
+  const moreReal = unlearned.filter((own) => options.real === undefined && !real.includes(own));
+  const moreTls = moreReal.filter(({ label }) => label === "https")
     .flatMap(({ captures }) => captures.map(String));
   await runAndReport(options.out, options.json ?? false, async (onProgress) =>
     runEvaluation({
       real,
+      moreReal,
       learned,
       recorded,
       // Connections of other real traffic than ours were recorded elsewhere.

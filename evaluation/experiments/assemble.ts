@@ -63,7 +63,11 @@ export function assemble(
         title: "Real traffic",
         text: `${
           plan.real.map(({ captures, label }) => `${label}: ${captures.length} runs`).join(", ")
-        } for attackers to learn from and be tested on; ${
+        } for attackers to learn from and be tested on${
+          (plan.moreReal ?? []).length === 0
+            ? ""
+            : " (recorded in the same minutes as the cover; the seed's attacks have the runs of other hours besides)"
+        }; ${
           plan.learned.map(({ captures, label }) => `${label}: ${captures.length} runs`).join(", ")
         } are those that the models were learned from. No run is in both, and none is split.`,
       },

@@ -11,6 +11,11 @@ import type { Traffic } from "./traffic.ts";
 export interface EvaluationPlan {
   /** Real traffic for attackers, by protocol: no run that a model has learned. */
   readonly real: readonly LabelledCaptures[];
+  /**
+   * Real traffic of other hours, which no model has learned either: the seed's attacks, whose threshold takes the
+   * widest view of what is real, have it besides. Others do not, for the hour of a recording shows in it.
+   */
+  readonly moreReal?: readonly LabelledCaptures[];
   /** Real traffic that the models were learned from, by protocol. */
   readonly learned: readonly LabelledCaptures[];
   /** Recordings of cover by the name of their model, in place of simulations. */
@@ -161,7 +166,10 @@ export function planJobs(plan: EvaluationPlan): PlannedJobs {
     kind: "seed-attacks",
     name: "the seed's attacks",
     args: {
-      real: plan.real.map(({ label }) => ({ name: label, traffic: filesOf(plan.real, label)! })),
+      real: plan.real.map(({ captures, label }) => {
+        const more = plan.moreReal?.find((one) => one.label === label)?.captures ?? [];
+        return { name: label, traffic: { files: [...captures, ...more].map(String) } };
+      }),
       cover,
       seed,
     },

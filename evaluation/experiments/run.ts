@@ -51,8 +51,8 @@ export async function digestOf(path: string): Promise<string> {
  * @throws {JobFailed} for the first experiment that fails.
  */
 export async function runEvaluation(options: EvaluationOptions): Promise<EvaluationResult> {
-  const { users = [] } = options;
-  const captures = [options.real, options.learned, options.recorded, users].flat()
+  const { moreReal = [], users = [] } = options;
+  const captures = [options.real, moreReal, options.learned, options.recorded, users].flat()
     .flatMap((labelled) => labelled.captures.map(String));
   const digests = new Map<string, string>();
   for (const path of new Set([...captures, ...options.tls ?? []])) {

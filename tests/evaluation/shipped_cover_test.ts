@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 import { readConnections } from "../../capture/mod.ts";
 import { CoverProvenanceError, shippedCover } from "../../evaluation/mod.ts";
 import { readTransfers } from "../../evaluation/recorded_transfers.ts";
+import { planJobs } from "../../evaluation/experiments/plan.ts";
+import { namesIn } from "../../evaluation/experiments/run.ts";
 import { loadModel } from "../../models/mod.ts";
 import { withMadeCaptures } from "./made_captures.ts";
 
@@ -121,4 +123,20 @@ Deno.test("the transfers that ship can be read, and have both directions of each
     ways.set(model, (ways.get(model) ?? new Set()).add(`${link} ${from}`));
   }
   for (const [model, found] of ways) assert.equal(found.size, 4, model);
+});
+
+Deno.test("real traffic of other hours goes to the seed's attacks and to no other", () => {
+  const of = (...captures: string[]) => [{ label: "https", captures }];
+  const { jobs } = planJobs({
+    real: of("now-1", "now-2"),
+    moreReal: of("then-1"),
+    learned: of("learned-1"),
+    recorded: [],
+    models: [{ model: "https", claims: "https" }],
+    content: false,
+    quick: true,
+    seed: 1,
+  });
+  const reads = jobs.filter(({ args }) => namesIn(args).has("then-1")).map(({ kind }) => kind);
+  assert.deepEqual(reads, ["seed-attacks"]);
 });
