@@ -35,6 +35,7 @@ export * from "./stats.ts";
 export type { TunnelStream } from "./stream.ts";
 export * from "./tunnel.ts";
 export * from "./tunnel_error.ts";
+export { INITIAL_WINDOW, type StreamLimits } from "./tunnel_streams.ts";
 export * from "./virtual_clock.ts";
 export * from "./virtual_network.ts";
 export { warmUp } from "./warm_up.ts";

@@ -1,3 +1,8 @@
+import { TunnelProtocolError } from "./tunnel_error.ts";
+
+/** Ranges of numbers seen out of order (streams, engine frames) before the peer counts as broken. */
+const MAX_GAPS = 4096;
+
 /**
  * A set of integers kept as sorted, disjoint, half-open ranges that never touch: what has been
  * acknowledged, what is to be sent again, which streams have ended.
@@ -101,4 +106,9 @@ export class Ranges {
     this.#bounds.length = 0;
     this.#total = 0;
   }
+}
+
+/** Throws TunnelProtocolError if a peer that numbers things in a row has left out too many of `ranges`. */
+export function limitGaps(ranges: Ranges): void {
+  if (ranges.count > MAX_GAPS) throw new TunnelProtocolError("too many numbers left out");
 }
