@@ -190,7 +190,7 @@ Deno.test("figure 1: what was recorded stands first, says who beats constant rat
     facts![0]!.text,
     /Illinois–California \(recorded\): faster than constant rate at either rate: https responses\. Less overhead than constant rate: https requests\./,
   );
-  assert.match(text.join(" "), /iperf version 2\.1\.8/);
+  assert.match(text.join(" "), /iperf version 2\.1\.8.* \(in TLS https, constant-rate 1448 B/);
   assert.deepEqual(tables[0]!.rows[0]!.slice(0, 3), [
     "https",
     { text: "7", note: "6–8" },
@@ -201,12 +201,24 @@ Deno.test("figure 1: what was recorded stands first, says who beats constant rat
   const changed = all.map((one, i) =>
     i === 3 ? late : i < 3 ? { ...one, digest: "cd".repeat(32) } : one
   );
-  const [row] = sectionOf(fileOf(changed)).tables[0]!.rows;
+  const section = sectionOf(fileOf(changed));
+  for (const { title } of section.figures.slice(0, 2)) assert.match(title, /another version/);
+  assert.match(section.facts![0]!.text, /^Illinois–California \(recorded, some with another ver/);
+  assert.match(section.facts![1]!.text, /^Canada–UK \(recorded\)/);
+  const [row] = section.tables[0]!.rows;
   assert.deepEqual(row![0], {
     text: "https",
     note: "recorded with another version of this model",
   });
   assert.match((row![2] as { note: string }).note, /502–503, 1 over 15 min/);
+  // Of another size, and in another carrier than the model's own.
+  const other = sectionOf({
+    ...fileOf(all.map((one) => ({ ...one, carrier: "ssh" }))),
+    bytes: 2e6,
+  });
+  assert.match(other.tables[0]!.title, /^2,?000 KB bulk transfer/);
+  assert.match(other.text.join(" "), /\(in ssh around OpenSSH https, constant/);
+  assert.doesNotMatch(other.text.join(" "), /own carrier/);
   // Nothing but unfinished ones.
   const none = sectionOf(fileOf([late])).tables[0]!.rows[0]!;
   assert.deepEqual(none.slice(1, 3), [{ text: "–" }, { text: "over 15 min", mark: "bad" }]);

@@ -5,7 +5,13 @@ import type {
   EvaluationTable,
 } from "../../../report/evaluation_result.ts";
 import type { JobResults } from "../jobs.ts";
-import { CONSTANT_RATES, type EvaluationPlan, type PlannedJobs, type Results } from "../plan.ts";
+import {
+  CONSTANT_RATES,
+  type EvaluationPlan,
+  type PlannedJobs,
+  type Results,
+  TRANSFER,
+} from "../plan.ts";
 import { median, number } from "./words.ts";
 
 /** The section's title. */
@@ -34,6 +40,8 @@ interface Transfers {
 /** Where figures come from. */
 interface Source {
   readonly how: "recorded" | "simulated";
+  /** User bytes of each transfer. */
+  readonly bytes: number;
   /** What is said of a transfer that did not end in time. */
   readonly late: string;
   readonly models: readonly string[];
@@ -45,6 +53,7 @@ const NONE: Transfers = { kbps: [], overhead: [], unfinished: 0, stale: false };
 function simulatedSource(planned: PlannedJobs, results: Results): Source {
   return {
     how: "simulated",
+    bytes: TRANSFER,
     late: "over 4 h",
     models: [...new Set(planned.transfers.map(({ cell }) => cell.model))],
     of: (model, link, from) => {
@@ -69,6 +78,7 @@ function recordedSource(plan: EvaluationPlan, wanted: readonly string[]): Source
   );
   return {
     how: "recorded",
+    bytes: file.bytes,
     late: `over ${number(most / 60)} min`,
     models,
     of: (model, link, from) => {
@@ -88,6 +98,14 @@ function recordedSource(plan: EvaluationPlan, wanted: readonly string[]): Source
     },
   };
 }
+
+/** Whether figures were recorded or simulated, and whether of the models as they are. */
+function howOf({ how, models, of }: Source, link: string): string {
+  const stale = models.some((model) => WAYS.some((from) => of(model, link, from).stale));
+  return stale ? `${how}, some with another version of the model` : how;
+}
+
+const size = ({ bytes }: Source) => `${number(bytes / 1000)} KB`;
 
 const word = (from: "client" | "server") => from === "client" ? "requests" : "responses";
 
@@ -117,7 +135,7 @@ function tableOf(source: Source, { link, place }: typeof LINKS[number]): Evaluat
     .filter((count) => count > 0);
   const [least, most] = [Math.min(...counts), Math.max(...counts)];
   return {
-    title: `100 KB bulk transfer, ${place} (${how}): median of ${
+    title: `${size(source)} bulk transfer, ${place} (${how}): median of ${
       counts.length === 0 ? "none" : least === most ? least : `${least} to ${most}`
     }, least and greatest below`,
     head: [
@@ -139,7 +157,7 @@ function tableOf(source: Source, { link, place }: typeof LINKS[number]): Evaluat
 }
 
 function factOf(source: Source, { link, place }: typeof LINKS[number]) {
-  const { how, models } = source;
+  const { models } = source;
   const constant = CONSTANT_RATES.filter((rate) => models.includes(rate));
   const list = (
     measure: typeof MEASURES[number],
@@ -164,8 +182,9 @@ function factOf(source: Source, { link, place }: typeof LINKS[number]) {
       list("kbps", (own, other) => own > other)
     }. Less overhead than constant rate: ${list("overhead", (own, other) => own < other)}`;
   return {
-    text:
-      `${place} (${how}): ${text}. (The seed: SMTP and HTTP responses outperform constant rate.)`,
+    text: `${place} (${
+      howOf(source, link)
+    }): ${text}. (The seed: SMTP and HTTP responses outperform constant rate.)`,
   };
 }
 
@@ -173,8 +192,8 @@ function figuresOf(source: Source, { link, place, whose }: typeof LINKS[number])
   return MEASURES.map((measure): EvaluationFigure => ({
     kind: "bars",
     title: `Figure 1, ${place} (${whose}): ${
-      measure === "kbps" ? "bandwidth of a 100 KB bulk transfer" : "its overhead"
-    } (${source.how})`,
+      measure === "kbps" ? `bandwidth of a ${size(source)} bulk transfer` : "its overhead"
+    } (${howOf(source, link)})`,
     x: measure === "kbps" ? "kbit/s of user data" : "bytes on the wire for each user byte",
     log: true,
     bars: source.models.flatMap((model) =>
@@ -187,14 +206,30 @@ function figuresOf(source: Source, { link, place, whose }: typeof LINKS[number])
   }));
 }
 
-/** How the recorded transfers were made. */
-function howRecorded({ recordedTransfers }: EvaluationPlan): string {
-  const { programs, transfers, warmUp } = recordedTransfers!;
+/** What stands around a model in each carrier. */
+const AROUND: Readonly<Record<string, string>> = {
+  tls: "TLS",
+  fronted: "TLS behind nginx",
+  smtp: "smtp around Postfix",
+  ssh: "ssh around OpenSSH",
+};
+
+/** How the recorded transfers of these models were made. */
+function howRecorded({ recordedTransfers }: EvaluationPlan, { models }: Source): string {
+  const { programs, warmUp } = recordedTransfers!;
+  const transfers = recordedTransfers!.transfers.filter(({ model }) => models.includes(model));
+  const carriers = [...Map.groupBy(transfers, ({ carrier }) => carrier)].map(([carrier, own]) =>
+    `in ${AROUND[carrier] ?? carrier} ${
+      [...new Set(own.map(({ model }) => label(model)))].join(", ")
+    }`
+  );
   const loads = transfers.map(({ load }) => load);
   const days = [...new Set(transfers.map(({ date }) => date.slice(0, 10)))].sort();
   return `Recorded: ${
     programs["iperf"]?.split(" (")[0] ?? "iperf"
-  } through a forwarded port of a tunnel between a tm-client and a tm-server, each model in its own carrier (smtp around Postfix, ssh around OpenSSH), over the laboratory's link, after ${
+  } through a forwarded port of a tunnel between a tm-client and a tm-server (${
+    carriers.join("; ")
+  }) over the laboratory's link, after ${
     number(warmUp)
   } s of cover; kbit/s are what iperf's receiving end says, bytes what tcpdump counts at the client's end from iperf's start to its end, both ways, with headers ${
     number(median(transfers.map(({ payloadBytes, wireBytes }) => wireBytes / payloadBytes)))
@@ -216,8 +251,8 @@ export function bulkTransferSection(
     title: FIGURE_SECTION,
     figuresFirst: true,
     text: [
-      "A bulk transfer of 100 KB, each direction by itself: requests are what the client sends, responses what the server sends. One session, strict schedule. Illinois–California, the paper's link: 60 ms of round trip; Canada–UK, the poster's: 90 ms; 20 Mbit/s. Overhead is TCP payload on the wire both ways, handshakes included, for each user byte. The seed's constant rate is 1448 bytes every 500 ms (23 kbit/s on the wire); its poster calls it 28 kbit/s, which stands beside it.",
-      ...(recorded === undefined ? [] : [howRecorded(plan)]),
+      "A bulk transfer, each direction by itself: requests are what the client sends, responses what the server sends. One session, strict schedule. Illinois–California, the paper's link: 60 ms of round trip; Canada–UK, the poster's: 90 ms; 20 Mbit/s. Overhead is TCP payload on the wire both ways, handshakes included, for each user byte. The seed's constant rate is 1448 bytes every 500 ms (23 kbit/s on the wire); its poster calls it 28 kbit/s, which stands beside it.",
+      ...(recorded === undefined ? [] : [howRecorded(plan, recorded)]),
       "Simulated: the tunnel's own streams in virtual time, every model inside TLS.",
     ],
     facts: LINKS.map((link) => factOf(sources[0]!, link)),
