@@ -1,5 +1,5 @@
 import type { LinkProfile } from "../lab/link_profile.ts";
-import { temporaryPrefix } from "../lab/leftovers.ts";
+import { makeShortFolder, temporaryPrefix } from "../lab/leftovers.ts";
 import { demand } from "../lab/needs.ts";
 import { denoCache, type LabNetwork, type LinkKind, SERVER_ADDRESS } from "../lab/network.ts";
 import type { PlayCommand, PlayedCommand } from "../lab/play.ts";
@@ -202,7 +202,7 @@ export class LabNodes implements AsyncDisposable {
     await demand([], outside.programs);
     const own = await Deno.makeTempDir({ prefix: temporaryPrefix() });
     // sshd tells its clients the path of their key: this one is short enough to be as long as everybody's.
-    const state = await Deno.makeTempDir({ prefix: "tm" });
+    const state = await makeShortFolder();
     return new LabNodes(options, { description, carrier, outside, own, state });
   }
 

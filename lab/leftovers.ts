@@ -11,6 +11,16 @@ export function temporaryPrefix(): string {
   return `${NAMESPACE_PREFIX}${Deno.pid}-`;
 }
 
+/**
+ * Makes a folder for temporary files of this process whose path is short (21 letters at most in `/tmp`), for files
+ * whose path shows on the wire.
+ */
+export async function makeShortFolder(): Promise<string> {
+  const path = `${temporaryFolder()}/tm${Deno.pid}-${crypto.randomUUID().slice(0, 6)}`;
+  await Deno.mkdir(path, { mode: 0o700 });
+  return path;
+}
+
 /** Something that a run left behind. */
 export interface Leftover {
   /** What it is. */
@@ -21,7 +31,9 @@ export interface Leftover {
   readonly owner: number;
 }
 
-const OWNED = new RegExp(`^${NAMESPACE_PREFIX}(\\d+)-\\w*(\\.pcap)?$`);
+const OWNED = new RegExp(
+  `^(?:${NAMESPACE_PREFIX}(?<owner>\\d+)-\\w*(?:\\.pcap)?|tm(?<owner>\\d+)-[0-9a-f]{6})$`,
+);
 
 /** Whether the process that made something is still at work. */
 async function atWork(owner: number): Promise<boolean> {
@@ -38,7 +50,7 @@ function temporaryFolder(): string {
 export async function leftovers(owner?: number): Promise<Leftover[]> {
   const found: Leftover[] = [];
   const consider = async (kind: Leftover["kind"], name: string, path: string) => {
-    const id = Number(OWNED.exec(name)?.[1] ?? NaN);
+    const id = Number(OWNED.exec(name)?.groups?.["owner"] ?? NaN);
     if (Number.isNaN(id)) return;
     if (owner === undefined ? !await atWork(id) : id === owner) {
       found.push({ kind, name: path, owner: id });
