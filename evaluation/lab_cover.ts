@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readConnections } from "../capture/mod.ts";
-import { UserError, writeFileAtomically } from "../base/mod.ts";
+import { UsageError, UserError, writeFileAtomically } from "../base/mod.ts";
 import { temporaryPrefix } from "../lab/leftovers.ts";
 import { LAB_LINK, type LinkProfile } from "../lab/link_profile.ts";
 import { LAB_PROTOCOLS, type LabProtocol } from "../lab/needs.ts";
@@ -76,13 +76,16 @@ interface Listed {
   readonly cover: readonly CoverProvenance[];
 }
 
+/** What PROVENANCE.json lists; nothing where there is none. */
 async function readListed(path: string): Promise<Listed> {
   try {
-    return JSON.parse(await Deno.readTextFile(path)) as Listed;
+    const listed = JSON.parse(await Deno.readTextFile(path)) as Listed;
+    if (listed.schema === 1 && Array.isArray(listed.cover)) return listed;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return { schema: 1, cover: [] };
-    throw error;
+    if (!(error instanceof SyntaxError)) throw error;
   }
+  throw new BadCover(`${path}: not what \`lab cover\` writes: give another folder, or remove it`);
 }
 
 /** Whole connections in a capture. */
@@ -153,11 +156,24 @@ function protocolOf(name: string): LabProtocol | undefined {
  * scrubbed of payload. PROVENANCE.json notes each file as soon as it is there, and what it lists in the same version
  * of the model and with the same seed is not recorded again.
  *
- * @throws {BadCover} where packets are missing, or what was carried did not arrive.
+ * @throws {UsageError} for two models of one protocol: the real traffic beside them would be of one's minutes.
+ * @throws {BadCover} where packets are missing, what was carried did not arrive, or PROVENANCE.json is another's.
  * @throws {LabPlayFailed} and {@linkcode BadRun} as `lab play` and `lab record` do.
  */
 export async function recordCover(options: LabCoverOptions): Promise<readonly CoverProvenance[]> {
   const { connections, models, onProgress, out, runs } = options;
+  const claimed = new Map<LabProtocol, string>();
+  for (const model of models) {
+    const protocol = protocolOf((await loadModel(model)).description.protocol);
+    if (protocol === undefined) continue;
+    const other = claimed.get(protocol);
+    if (other !== undefined) {
+      throw new UsageError(
+        `${other} and ${model} both claim ${protocol}, and real traffic is recorded beside one of them: give each a folder of its own`,
+      );
+    }
+    claimed.set(protocol, model);
+  }
   await Deno.mkdir(out, { recursive: true });
   const path = `${out}/PROVENANCE.json`;
   let { cover } = await readListed(path);
