@@ -115,7 +115,9 @@ async function run(options: Options): Promise<void> {
     )
     : { cover: [], real: [], stale: [] };
   for (const model of recordings.stale) {
-    note(`samples/cover/${model} is of another version of ${model}, whose cover is simulated`);
+    note(
+      `samples/cover/${model} has fewer than two runs of this version of ${model}: its cover is simulated`,
+    );
   }
   const unlearned = options.real === undefined ? samplesForAttacks(await shipped()) : [];
   // Real traffic of the same minutes as the cover, where there is some: the clock of a recording shows in it.

@@ -22,7 +22,7 @@ export interface ShippedCover {
   readonly cover: readonly LabelledCaptures[];
   /** Real traffic recorded beside it, by protocol. */
   readonly real: readonly LabelledCaptures[];
-  /** Models that were recorded in another version than is asked for, and are left out. */
+  /** Models of which there are fewer than two runs in the version that is asked for: they are left out. */
   readonly stale: readonly string[];
 }
 
