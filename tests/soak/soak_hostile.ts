@@ -106,10 +106,18 @@ async function soak(
 
   const phase = async (what: HostileKind | "calm"): Promise<Phase> => {
     const until = performance.now() + 1000 * seconds;
-    const answer = what === "calm" ? Promise.resolve({}) : new Promise<HostileCounts>((resolve) => {
-      worker.onmessage = ({ data }: MessageEvent<HostileCounts>) => resolve(data);
-      worker.postMessage({ kind: what, line: evil! } satisfies HostileOrder);
-    });
+    const answer = what === "calm"
+      ? Promise.resolve({})
+      : new Promise<HostileCounts>((resolve, reject) => {
+        worker.onmessage = ({ data }: MessageEvent<HostileCounts>) => resolve(data);
+        // Left to itself it would end this process, and leave the server and nginx behind.
+        worker.onerror = (event) => {
+          event.preventDefault();
+          reject(new Error(`${what}: ${event.message}`));
+        };
+        worker.postMessage({ kind: what, line: evil! } satisfies HostileOrder);
+      });
+    answer.catch(() => {});
     let failed = 0;
     const fetches = Object.fromEntries(MODELS.map((model) => [model, [] as number[]]));
     const users = MODELS.map(async (model, user) => {
