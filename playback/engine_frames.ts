@@ -152,6 +152,23 @@ export function encodeSetup(setup: Setup): Uint8Array {
   return packNumbers([VERSION, flags, setup.sessions, setup.minimum, setup.minimumHere], rest);
 }
 
+/**
+ * A set-up for a connection whose proof takes `prefix` bytes, and the least payload of that connection's first
+ * record, which the set-up names.
+ */
+export function fitSetup(
+  setup: Omit<Setup, "minimumHere">,
+  prefix: number,
+): { body: Uint8Array; minimum: number } {
+  // Its length depends on the number in it: the second pass has the right one.
+  let minimum = setup.minimum;
+  for (let pass = 0; pass < 3; pass++) {
+    const { length } = encodeSetup({ ...setup, minimumHere: minimum });
+    minimum = Math.max(minimum, prefix + length + frameOverhead(length));
+  }
+  return { body: encodeSetup({ ...setup, minimumHere: minimum }), minimum };
+}
+
 /** A set-up from bytes. Throws EngineFrameError. */
 export function decodeSetup(body: Uint8Array): Setup {
   const { numbers, rest } = unpackNumbers(body, 5);

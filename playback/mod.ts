@@ -7,6 +7,7 @@ export * from "./acceptor.ts";
 export * from "./clock.ts";
 export * from "./cover_connection.ts";
 export { ConnectionPlayer, type PlayerOptions, type PlayReport } from "./connection_player.ts";
+export type { Dialled, DialRequest } from "./dials.ts";
 export { Engine, type EngineFrame, type EngineOptions, type Live, type Played } from "./engine.ts";
 export {
   connectionNumber,

@@ -1,18 +1,19 @@
 import { UserError } from "../base/mod.ts";
 import type { CoverModel, End, ModelRequest } from "../models/cover_model.ts";
-import { SeededRandom, substream } from "../models/random.ts";
+import { substream } from "../models/random.ts";
 import type { Timer } from "./clock.ts";
 import type { PlayReport } from "./connection_player.ts";
-import type { CoverConnection, SizeGrid } from "./cover_connection.ts";
+import type { SizeGrid } from "./cover_connection.ts";
+import { type Dialled, type DialRequest, Dials } from "./dials.ts";
 import { Engine, type EngineFrame, type EngineOptions, type Live } from "./engine.ts";
 import {
   connectionNumber,
   decodeSetup,
   digestHead,
-  encodeSetup,
   ENGINE,
   ENGINE_ERROR,
   EngineFrameError,
+  fitSetup,
   frameOverhead,
   packNumbers,
   type PlanForm,
@@ -21,43 +22,15 @@ import {
   unpackNumbers,
 } from "./engine_frames.ts";
 import { BadPlanError, fitInline } from "./first_message.ts";
+import { goesOn } from "./goes_on.ts";
 import { chooseKind, MOST_KINDS, type Volume } from "./kinds.ts";
 import { Lead } from "./lead.ts";
 import type { Opening } from "./openings.ts";
+import { Patience } from "./patience.ts";
 import { PlanFormatError } from "./plan_codec.ts";
 import { PlanSender } from "./plans_sent.ts";
 import { type GoesOn, type OpenRequest, Schedule } from "./schedule.ts";
 import { Script } from "./script.ts";
-
-/** An open connection, handed to an opener by its owner. */
-export interface Dialled {
-  /** The connection, after the carrier's handshake. */
-  readonly connection: CoverConnection;
-  /** Bytes that go first in our stream: our proof. */
-  readonly prefix?: Uint8Array;
-  /** How many bytes at the head of the peer's stream are its proof; 0 if absent. */
-  readonly peerPrefix?: number;
-  /** Judges the peer's proof; false ends the connection. No user data is sent before it said true. */
-  readonly onPeerPrefix?: (proof: Uint8Array) => boolean;
-  /**
-   * Encrypts our side of the tunnel on this connection, in order, byte for byte. With it user data goes from
-   * the first message on, for nobody can read it who could not prove himself too; without it, user data
-   * waits for the peer's proof, and a connection's first message carries none.
-   */
-  readonly seal?: (bytes: Uint8Array) => Uint8Array;
-}
-
-/** A connection that an opener wants. Exactly one of `done` and `failed` is called, once, at any time. */
-export interface DialRequest {
-  /** The connection's session. */
-  readonly session: number;
-  /** The connection's serial number in its session: with it, its name at both ends. */
-  readonly serial: number;
-  /** It is open. The engine becomes the connection's listener within the call. */
-  readonly done: (dialled: Dialled) => void;
-  /** It could not be opened; the same connection is dialled again after a pause. */
-  readonly failed: (error: unknown) => void;
-}
 
 /** What an {@linkcode Opener} needs. */
 export interface OpenerOptions extends EngineOptions {
@@ -118,18 +91,6 @@ export class MasterRefusedError extends UserError {
   }
 }
 
-/** The longest pause between dials that fail, in milliseconds. */
-const MAX_BACKOFF = 30_000;
-
-/** Dials at once: fewer than the server expects tokens ahead of those that it has seen. */
-const MAX_DIALS = 64;
-
-/** Dials at once after the first failure; each further one halves it, so that a slow server is not flooded. */
-const DIALS_AFTER_FAILURE = 8;
-
-/** Pauses of which the shortest is taken in `adaptive`, besides the one that is due anyway. */
-const EAGER_DRAWS = 3;
-
 /** Bytes of a frame that names a connection's kind. */
 const KIND_FRAME = 4;
 
@@ -139,11 +100,6 @@ interface ConnectionStart {
   readonly script: Script;
   readonly first: readonly EngineFrame[];
   readonly inline?: Uint8Array;
-}
-
-interface Waiting extends OpenRequest {
-  dialled: boolean;
-  held: boolean;
 }
 
 /**
@@ -201,23 +157,17 @@ export class Opener extends Engine {
   readonly #own: Lead;
   readonly #schedule: Scheduling;
   readonly #slots: Schedule[] = [];
-  readonly #queue: Waiting[] = [];
+  readonly #dials: Dials;
+  readonly #patience: Patience;
   /** The master's lead, where that is not this end: drawn here in derived form, a store of what comes otherwise. */
   #theirs: Lead | "store" | undefined;
   /** What connections of each kind carry, where the master has said it. */
   #theirMeans: readonly Volume[] = [];
   #form: PlanForm;
   #stride = 1;
-  #dialling = 0;
   #ready = false;
   #wasReady = false;
-  #failures = 0;
-  #notBefore = 0;
-  #pumpTimer: Timer | undefined;
   #demandTimer: Timer | undefined;
-  #pokeTimer: { readonly time: number; readonly timer: Timer } | undefined;
-  /** By slot: the opening that was not known, and since when. */
-  readonly #awaited = new Map<number, { readonly number: number; readonly since: number }>();
   #peerBacklog = 0;
   /** Of the connections so far; TLS's before there was one. */
   #grid: SizeGrid = { overhead: 22, maxPayload: 16_384 };
@@ -239,6 +189,19 @@ export class Opener extends Engine {
       ...(this.#master === "server" || options.plans === undefined ? {} : { plans: options.plans }),
       adaptive: this.#schedule === "adaptive",
       ...(options.stagger === undefined ? {} : { stagger: options.stagger }),
+    });
+    this.#dials = new Dials({
+      clock: options.clock,
+      stats: this.stats,
+      seed: options.seed,
+      room: () => (this.#ready ? this.policy.maxOpen : 1) - this.open,
+      dial: options.dial,
+      begun: (request, answered) => this.#prepare(request, answered),
+      opened: (request, dialled, time) => this.#opened(request, dialled, time),
+      onFailure: options.onDialFailure,
+    });
+    this.#patience = new Patience(options.clock, options.patience ?? 5000, () => {
+      for (const slot of this.#slots) slot.poke();
     });
     if (this.#form === "embedded") this.#embed();
     options.tunnel.onDemand = () => this.#onDemand();
@@ -281,7 +244,7 @@ export class Opener extends Engine {
         mostOpen: this.#options.model.mostOpen ?? Infinity,
         goesOn: (session, serial, opening) => this.#goesOn(session, serial, opening),
         kind: () => this.#kind(),
-        open: (request) => this.#wantOpen(request),
+        open: (request) => this.#dials.open(request),
       });
       this.#slots.push(slot);
       slot.start();
@@ -293,10 +256,9 @@ export class Opener extends Engine {
     if (this.#stopped) return;
     this.#stopped = true;
     for (const slot of this.#slots) slot.stop();
-    for (const timer of [this.#pumpTimer, this.#demandTimer, this.#pokeTimer?.timer]) {
-      if (timer !== undefined) this.clock.cancel(timer);
-    }
-    this.#queue.length = 0;
+    if (this.#demandTimer !== undefined) this.clock.cancel(this.#demandTimer);
+    this.#dials.stop();
+    this.#patience.stop();
     this.closeAll(how);
     this.tunnel.onDemand = undefined;
   }
@@ -311,12 +273,12 @@ export class Opener extends Engine {
       if (this.#master === "client") return said;
       const slot = session % this.#stride;
       if (said !== undefined) {
-        this.#awaited.delete(slot);
+        this.#patience.known(slot);
         return said;
       }
       // Nothing can come where nothing is open.
-      const quiet = this.open + this.#dialling + this.#queue.length === 0;
-      return quiet || this.#waitedFor(slot, connectionNumber(session, serial))
+      const quiet = this.open + this.#dials.pending === 0;
+      return quiet || this.#patience.exhausted(slot, connectionNumber(session, serial))
         ? this.#ownOpening(session, serial)
         : undefined;
     } catch (error) {
@@ -350,60 +312,10 @@ export class Opener extends Engine {
     return opening === "end" ? this.#own.openings.opening(session, 0) as Opening : opening;
   }
 
-  /** Whether an opening has been waited for too long; it will be looked for again. */
-  #waitedFor(slot: number, number: number): boolean {
-    const patience = this.#options.patience ?? 5000;
-    const now = this.clock.now();
-    let awaited = this.#awaited.get(slot);
-    if (awaited?.number !== number) {
-      awaited = { number, since: now };
-      this.#awaited.set(slot, awaited);
-    }
-    if (now >= awaited.since + patience) return true;
-    this.#poke(awaited.since + patience);
-    return false;
-  }
-
-  /** Looks at `time` whether openings that were not known are known by then. */
-  #poke(time: number): void {
-    if (this.#stopped) return;
-    if (this.#pokeTimer !== undefined) {
-      if (this.#pokeTimer.time <= time) return;
-      this.clock.cancel(this.#pokeTimer.timer);
-    }
-    const timer = this.clock.at(time, () => {
-      this.#pokeTimer = undefined;
-      for (const slot of this.#slots) slot.poke();
-    });
-    this.#pokeTimer = { time, timer };
-  }
-
-  /**
-   * When somebody who goes on begins the next episode: after another pause that the model draws, the one within
-   * activity if it knows of such; in `adaptive` after the shortest of three. So no pause is shorter than people's, and
-   * none as regular as a rule would be.
-   */
-  #goesOn(session: number, serial: number, { after, time }: Opening): GoesOn {
-    const { model } = this.#options;
-    const random = new SeededRandom(substream(this.#setupSeed, "goes on", session, serial));
-    const draws = this.#schedule === "adaptive" ? EAGER_DRAWS : 1;
-    const shortest = (draw: () => number) => Math.min(...Array.from({ length: draws }, draw));
-    if (model.pause?.(random) !== undefined) {
-      return { after: "start", time: shortest(() => model.pause!(random) ?? Infinity) };
-    }
-    const pauses = model.session(random)?.pauses.slice(1) ?? [];
-    if (pauses.length > 0) {
-      return { after, time: shortest(() => pauses[random.integer(pauses.length)]!) };
-    }
-    const gap = model.connectionGap(random);
-    if (gap === "close") return { after, time };
-    return {
-      after,
-      time: shortest(() => {
-        const next = model.connectionGap(random);
-        return next === "close" ? gap : next;
-      }),
-    };
+  /** When somebody who goes on begins the next episode: the same whenever it is asked for. */
+  #goesOn(session: number, serial: number, opening: Opening): GoesOn {
+    const seed = substream(this.#setupSeed, "goes on", session, serial);
+    return goesOn(this.#options.model, seed, this.#schedule === "adaptive", opening);
   }
 
   // What kind.
@@ -418,76 +330,10 @@ export class Opener extends Engine {
 
   // Opening.
 
-  #wantOpen(request: OpenRequest): void {
-    const waiting: Waiting = { ...request, dialled: false, held: false };
-    this.#queue.push(waiting);
-    this.#pump();
-    if (waiting.dialled) return;
-    waiting.held = true;
-    this.stats.delayed++;
-  }
-
-  /** Dials what waits, as far as limits and pauses allow. */
-  #pump(): void {
-    if (this.#pumpTimer !== undefined || this.#stopped) return;
-    while (this.#queue.length > 0) {
-      const busy = this.open + this.#dialling;
-      if (busy >= (this.#ready ? this.policy.maxOpen : 1)) return;
-      if (this.#dialling >= this.#maxDials()) return;
-      const now = this.clock.now();
-      if (now < this.#notBefore) {
-        this.#pumpTimer = this.clock.at(this.#notBefore, () => {
-          this.#pumpTimer = undefined;
-          this.#pump();
-        });
-        return;
-      }
-      this.#dial(this.#queue.shift()!);
-    }
-  }
-
-  #maxDials(): number {
-    if (this.#failures === 0) return MAX_DIALS;
-    return Math.max(1, DIALS_AFTER_FAILURE >> (this.#failures - 1));
-  }
-
-  #dial(request: Waiting): void {
-    const { session, serial, planned } = request;
-    const time = this.clock.now();
-    this.#dialling++;
-    if (!request.dialled) {
-      request.dialled = true;
-      // One that was held back is not late but delayed, and counted as that.
-      if (!request.held) this.stats.lateness.add(time - planned);
-      request.started(time);
-    }
-    let answered = false;
-    const answer = (run: () => void) => {
-      if (answered) return;
-      answered = true;
-      this.#dialling--;
-      run();
-    };
-    this.#options.dial({
-      session,
-      serial,
-      done: (dialled) =>
-        answer(() => {
-          this.#opened(request, dialled, time);
-          this.#pump();
-        }),
-      failed: (error) =>
-        answer(() => {
-          if (this.#stopped) return;
-          this.stats.dialFailures++;
-          this.#queue.unshift(request);
-          this.#backOff(error);
-          this.#pump();
-        }),
-    });
-    // While the carrier shakes hands.
+  /** Draws what a connection plays while the carrier shakes hands. */
+  #prepare({ serial, session }: OpenRequest, answered: () => boolean): void {
     this.spare.add(() => {
-      if (answered) return;
+      if (answered()) return;
       const { firstPrefix = 0 } = this.#options;
       const minimum = this.#ready ? this.#minimum : this.#setup(firstPrefix).minimum;
       this.#lead?.prepare(session, serial, minimum, this.#grid);
@@ -500,16 +346,7 @@ export class Opener extends Engine {
     return this.#theirs ?? this.#own;
   }
 
-  /** After a failure the next dial waits: half a second, doubled up to half a minute, and some chance. */
-  #backOff(error: unknown): void {
-    const random = new SeededRandom(substream(this.#options.seed, "backoff", this.#failures));
-    const pause = Math.min(MAX_BACKOFF, 500 * 2 ** this.#failures) * (0.75 + random.float() / 2);
-    this.#failures = Math.min(this.#failures + 1, 16);
-    this.#notBefore = Math.max(this.#notBefore, this.clock.now() + pause);
-    this.#options.onDialFailure?.(error, this.#failures, pause);
-  }
-
-  #opened(request: Waiting, dialled: Dialled, time: number): void {
+  #opened(request: OpenRequest, dialled: Dialled, time: number): void {
     const { connection, ...proof } = dialled;
     if (this.#stopped) return connection.close("fin");
     this.#grid = connection.grid;
@@ -536,7 +373,7 @@ export class Opener extends Engine {
 
   /** What a connection that opens plays, and what the other end has to be told of it. */
   #planFor(
-    request: Waiting,
+    request: OpenRequest,
     grid: SizeGrid,
     prefix: number,
   ): ConnectionStart {
@@ -589,7 +426,7 @@ export class Opener extends Engine {
 
   /** The other end's plan of a connection that opens, if that end is master and has been heard. */
   #planOfMaster(
-    { kind, serial, session }: Waiting,
+    { kind, serial, session }: OpenRequest,
     grid: SizeGrid,
     prefix: number,
   ): ConnectionStart | undefined {
@@ -627,38 +464,30 @@ export class Opener extends Engine {
 
   /** The set-up for a connection whose proof takes `prefix` bytes, and the first record's least payload. */
   #setup(prefix: number): { body: Uint8Array; minimum: number } {
-    const encode = (minimumHere: number) =>
-      encodeSetup({
-        form: this.#form,
-        master: this.#master,
-        schedule: this.#schedule,
-        sessions: this.#wished,
-        minimum: this.#minimum,
-        minimumHere,
-        digest: digestHead(this.#options.model.description.digest),
-        seed: this.#setupSeed,
-      });
-    // Its length depends on the number in it: the second pass has the right one.
-    let minimum = this.#minimum;
-    for (let pass = 0; pass < 3; pass++) {
-      const length = encode(minimum).length;
-      minimum = Math.max(minimum, prefix + length + frameOverhead(length));
-    }
-    return { body: encode(minimum), minimum };
+    return fitSetup({
+      form: this.#form,
+      master: this.#master,
+      schedule: this.#schedule,
+      sessions: this.#wished,
+      minimum: this.#minimum,
+      digest: digestHead(this.#options.model.description.digest),
+      seed: this.#setupSeed,
+    }, prefix);
   }
 
-  #closed(request: Waiting, report: PlayReport): void {
+  #closed(request: OpenRequest, report: PlayReport): void {
     if (!report.completed && !this.#stopped) {
       if (report.received === 0 || report.error !== undefined) {
-        this.#backOff(report.error ?? new Error("the connection broke before anything arrived"));
+        this.#dials.backOff(
+          report.error ?? new Error("the connection broke before anything arrived"),
+        );
       }
     }
-    // Little by little: after a time of failures many connections may wait.
-    if (report.completed) this.#failures >>= 1;
+    if (report.completed) this.#dials.ease();
     request.closed();
     // The last connection that could have brought an opening may be gone.
-    if (this.#master === "server") this.#poke(this.clock.now());
-    this.#pump();
+    if (this.#master === "server") this.#patience.lookAt(this.clock.now());
+    this.#dials.pump();
   }
 
   /** Milliseconds that a connection may stand still. */
@@ -698,7 +527,7 @@ export class Opener extends Engine {
   }
 
   #onReady(): void {
-    this.#failures = 0;
+    this.#dials.forgive();
     if (this.#ready) return;
     if (this.#master === "server" && this.#theirs === undefined) {
       throw new EngineFrameError("the other end was to be master");
@@ -708,8 +537,8 @@ export class Opener extends Engine {
     this.clock.at(this.clock.now(), () => {
       if (this.#stopped) return;
       this.#startSlots();
-      this.#poke(this.clock.now());
-      this.#pump();
+      this.#patience.lookAt(this.clock.now());
+      this.#dials.pump();
     });
     if (!this.#wasReady) this.#options.onReady?.();
     this.#wasReady = true;
@@ -762,7 +591,7 @@ export class Opener extends Engine {
       const planned = this.store.take(body, wanted);
       if (planned === undefined) return;
       this.live.get(connection)?.waiting.push({ type: ENGINE.planned, body: planned });
-      this.#poke(this.clock.now());
+      this.#patience.lookAt(this.clock.now());
     } catch (error) {
       if (error instanceof PlanFormatError) throw new EngineFrameError(error.message);
       throw error;

@@ -57,8 +57,9 @@ export class Cover {
   written = 0;
   /** What has not been acknowledged, in the order of its ends. */
   readonly extents: Extent[] = [];
-  /** The stream of the data frame put last, and the offset after its bytes: the next one may follow on it. */
+  /** The stream of the data frame put last: the next one may follow on it. */
   lastStream = -1;
+  /** The offset after its bytes. */
   lastEnd = -1;
   /** The peer said that it takes no more. */
   finalAcked = false;
@@ -77,8 +78,9 @@ export class Cover {
   eliciting = false;
   /** Acknowledgements since then, which do not want one. */
   quiet = 0;
-  /** Position acknowledged last, and whether the peer is known to have heard of it. */
+  /** Position acknowledged last. */
   ackSent = 0;
+  /** Whether the peer is known to have heard of it. */
   ackHeard = true;
   /** Position at the close. */
   finalPosition = 0;

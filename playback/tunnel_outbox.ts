@@ -13,8 +13,9 @@ export class Outbox {
   readonly engineFrames: QueuedFrame[] = [];
   /** Frames of streams, next one first. */
   readonly streamFrames: QueuedFrame[] = [];
-  /** Streams with bytes to be sent again, and those with new ones; next in turn first. */
+  /** Streams with bytes to be sent again; next in turn first. */
   readonly again = new Set<StreamState>();
+  /** Streams with new bytes; next in turn first. */
   readonly ready = new Set<StreamState>();
   /** Streams whose peer is due credit. */
   readonly creditsDue = new Set<StreamState>();
