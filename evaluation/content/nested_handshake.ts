@@ -106,6 +106,12 @@ function distanceFrom(rows: readonly (readonly number[])[]): (row: readonly numb
 /** Candidates for the threshold of the distance. */
 const CANDIDATES = 40;
 
+/** Between the last that must not be accused and the first that is found, as far from either. */
+function halfWay(grams: number, found: readonly { readonly grams: number }[]): number {
+  const first = found.reduce((least, one) => Math.min(least, one.grams), Infinity);
+  return Number.isFinite(grams) && Number.isFinite(first) ? (grams + first) / 2 : grams;
+}
+
 /** Which of two scores accuse, at most a share `rate` of the innocent. */
 function chooseThresholds(
   proxied: readonly { readonly grams: number; readonly distance: number }[],
@@ -120,11 +126,11 @@ function chooseThresholds(
     const accused = plain.filter((one) => one.distance < distance).map(({ grams }) => grams)
       .sort((a, b) => b - a);
     const grams = accused[allowed] ?? -Infinity;
-    const found = proxied.filter((one) => one.distance < distance && one.grams > grams).length;
+    const found = proxied.filter((one) => one.distance < distance && one.grams > grams);
     // Of thresholds that find as many, who may accuse nobody takes the tightest, who may accuse some the loosest.
-    if (found > most || found === most && allowed > 0) {
-      most = found;
-      best = { grams, distance };
+    if (found.length > most || found.length === most && allowed > 0) {
+      most = found.length;
+      best = { grams: allowed > 0 ? grams : halfWay(grams, found), distance };
     }
   }
   return best;
