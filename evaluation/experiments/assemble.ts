@@ -66,7 +66,7 @@ export function assemble(
         } for attackers to learn from and be tested on${
           (plan.moreReal ?? []).length === 0
             ? ""
-            : " (recorded in the same minutes as the cover; the seed's attacks have the runs of other hours besides)"
+            : " (recorded in the same minutes as the cover; the seed's attacks have the runs of other hours besides: chosen after a trial in which, without them, they called no constant rate anomalous)"
         }; ${
           plan.learned.map(({ captures, label }) => `${label}: ${captures.length} runs`).join(", ")
         } are those that the models were learned from. No run is in both, and none is split.`,

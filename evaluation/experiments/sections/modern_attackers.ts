@@ -190,6 +190,9 @@ export function modernSection(
     title: "Today's attackers",
     text: [
       "Each attacker is trained on real traffic and on this very cover, and judges a run of either that it has not seen: every pair of runs in turn. AUC is the area under its ROC curve; 0.5 is guessing. The floor is the same attack between real runs and the real runs that the model was learned from: what a perfect copy of these would score.",
+      ...((plan.moreReal ?? []).length === 0 ? [] : [
+        "Recorded cover and the real traffic that attackers have are of the same minutes, the learned runs are of other hours: the floor has that difference in it, the cover has not, so that it may lie below the floor and still be told apart.",
+      ]),
       "Columns that attackers name: sizeN and gapN are the size of message N (the first is 0) and the milliseconds before it; reactionN those since the other side last spoke; gapQ50 the median of all gaps, clientQ10 the 10 % quantile of the client's sizes, and so on.",
     ],
     facts: [
