@@ -9,6 +9,7 @@ import {
   CLIENT_ADDRESS,
   demand,
   FOR_APPS,
+  FOR_TRANSFERS,
   LAB_PROTOCOLS,
   LabNetwork,
   type LabProtocol,
@@ -385,10 +386,10 @@ async function up(
 }
 
 async function needs(): Promise<void> {
-  const missing = await missingFor(LAB_PROTOCOLS, FOR_APPS);
+  const missing = await missingFor(LAB_PROTOCOLS, [...FOR_APPS, ...FOR_TRANSFERS]);
   for (const line of missing) print(line);
   if (missing.length === 0) {
-    print("nothing is missing: https, ssh, smtp and applications can be recorded here");
+    print("nothing is missing: https, ssh, smtp, applications and transfers can be recorded here");
   }
 }
 

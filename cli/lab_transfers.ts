@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { UsageError, UserError } from "../base/mod.ts";
 import { recordTransfers } from "../evaluation/lab_bulk_transfers.ts";
 import type { LabCarrier } from "../evaluation/lab_nodes.ts";
-import { demand } from "../lab/mod.ts";
+import { demand, FOR_TRANSFERS } from "../lab/mod.ts";
 import { Command, Option, repeated } from "./command_line.ts";
 import { wholeNumber } from "./numbers.ts";
 import { note, print, printJson, progress } from "./output.ts";
@@ -77,7 +77,7 @@ export function transfersCommand(): Command {
 
 /** Records bulk transfers. */
 export async function transfers(options: Options): Promise<void> {
-  await demand([], ["iperf"]);
+  await demand([], FOR_TRANSFERS);
   const { out } = options;
   if (!await Deno.stat(dirname(out)).then(({ isDirectory }) => isDirectory, () => false)) {
     throw new UsageError(`--out ${out}: there is no folder ${dirname(out)}`);

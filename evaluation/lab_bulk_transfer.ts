@@ -2,7 +2,7 @@ import { PROTOCOL_TCP } from "../capture/packet.ts";
 import { readCapture } from "../capture/read_capture.ts";
 import { constantRateFile, loadModel, serialiseModel } from "../models/mod.ts";
 import { LINKS } from "../lab/link_profile.ts";
-import { demand } from "../lab/needs.ts";
+import { demand, FOR_TRANSFERS } from "../lab/needs.ts";
 import { play, type PlayCommand } from "../lab/play.ts";
 import { run } from "../lab/process.ts";
 import { constantRateNamed } from "./constant_rates.ts";
@@ -93,7 +93,7 @@ export async function bulkTransferOverLab(
   options: LabBulkTransferOptions,
 ): Promise<RecordedTransfer> {
   const { bytes, folder, from, link, model, patience, seed, warmUp } = options;
-  await demand([], ["iperf"]);
+  await demand([], FOR_TRANSFERS);
   const { name } = await playableModel(model, folder);
   await using nodes = await LabNodes.make({
     ...{ model: name, folder, sessions: 1, seed: coverSeed(seed, model) },

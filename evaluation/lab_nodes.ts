@@ -116,7 +116,7 @@ const OUTSIDES: Readonly<Record<string, Outside>> = {
   },
   ssh: {
     port: 22,
-    programs: ["ssh", "sshd", "setpriv"],
+    programs: ["ssh", "sshd", "setpriv", "perl"],
     starts: {
       server: ["/usr/bin/ssh", "/usr/sbin/sshd", "/usr/bin/setpriv"],
       client: ["/usr/bin/perl", "/usr/bin/ssh"],
@@ -300,6 +300,9 @@ export class LabNodes implements AsyncDisposable {
 
   /** Removes its files. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const path of [this.#own, this.#state]) await Deno.remove(path, { recursive: true });
+    // Both are begun, whatever becomes of the other: there are secrets in the second.
+    await Promise.all(
+      [this.#own, this.#state].map((path) => Deno.remove(path, { recursive: true })),
+    );
   }
 }

@@ -35,6 +35,7 @@ const PACKAGES: Record<string, string> = {
   dnsmasq: "dnsmasq-base",
   ffmpeg: "ffmpeg",
   nft: "nftables",
+  perl: "perl-base",
   setpriv: "util-linux",
   udhcpc: "udhcpc",
 };
@@ -46,6 +47,9 @@ const FOR_PROTOCOL: Record<LabProtocol, readonly string[]> = {
   ssh: ["sshd", "ssh", "scp", "sftp", "ssh-keygen"],
   smtp: ["postfix", "swaks", "curl", "openssl"],
 };
+
+/** What drives bulk transfers through a tunnel. */
+export const FOR_TRANSFERS: readonly string[] = ["iperf"];
 
 const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
