@@ -14,6 +14,10 @@ import { PERL } from "./ssh_program.ts";
 const KEY_LENGTH = 32;
 /** The most bytes that a bridge says of its session. */
 const MAX_GREETING = 65_536;
+/** Milliseconds that a bridge may take to show its key: it writes it as soon as it is connected. */
+const GREETING_DEADLINE = 10_000;
+/** Connections at most that have not shown the key: any user of the machine may open some. The oldest goes first. */
+const MAX_UNKNOWN = 256;
 
 /**
  * The forced command's program. It joins the session's pipes to the server's socket: first it shows the key and says, in a frame (a
@@ -122,16 +126,23 @@ export class SshBridge {
   readonly #server: net.Server;
   readonly #file: string;
   readonly #key: Uint8Array;
+  readonly #unknown: ReadonlySet<Socket>;
 
-  private constructor(server: net.Server, file: string, key: Uint8Array) {
+  private constructor(
+    server: net.Server,
+    file: string,
+    key: Uint8Array,
+    unknown: ReadonlySet<Socket>,
+  ) {
     this.#server = server;
     this.#file = file;
     this.#key = key;
+    this.#unknown = unknown;
   }
 
   /**
    * Listens for bridges, `limit` at most, whose program is to be in the file `file`. `onSession` gets each when it has
-   * said whose it is.
+   * shown the key and said whose it is. Whoever has not shown it takes no bridge's place, and is dropped soon.
    */
   static async listen(
     file: string,
@@ -139,15 +150,29 @@ export class SshBridge {
     onSession: (session: BridgedSession, channel: SshChannel) => void,
   ): Promise<SshBridge> {
     const key = new Uint8Array(randomBytes(KEY_LENGTH));
+    const unknown = new Set<Socket>();
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      greeted(socket, key, (session) => onSession(session, new BridgeChannel(socket)));
+      const [oldest] = unknown;
+      if (unknown.size >= MAX_UNKNOWN) oldest!.destroy();
+      unknown.add(socket);
+      const deadline = setTimeout(() => socket.destroy(), GREETING_DEADLINE);
+      const known = () => {
+        clearTimeout(deadline);
+        unknown.delete(socket);
+      };
+      socket.once("close", known);
+      greeted(socket, key, (session) => {
+        socket.off("close", known);
+        known();
+        onSession(session, new BridgeChannel(socket));
+      });
     });
-    server.maxConnections = limit;
+    server.maxConnections = limit + MAX_UNKNOWN;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(0, "127.0.0.1", resolve);
     });
-    return new SshBridge(server, file, key);
+    return new SshBridge(server, file, key, unknown);
   }
 
   /** What its file has to contain, for nobody else to read. */
@@ -161,9 +186,10 @@ export class SshBridge {
     return `exec ${PERL} '${this.#file.replaceAll("'", "'\\''")}' 2>/dev/null`;
   }
 
-  /** Listens no more; sessions stay. */
+  /** Listens no more; sessions stay, whoever has not shown the key goes. */
   close(): void {
     this.#server.close();
+    for (const socket of [...this.#unknown]) socket.destroy();
   }
 }
 
