@@ -32,8 +32,8 @@ export class Filler {
   }
 
   /**
-   * Puts what there is for a connection at the head of `buffer` and returns how many bytes of users' data; it is
-   * all frames for the connection and of the engine's unless `dataAllowed`.
+   * Puts what there is for a connection at the head of `buffer` and returns how many bytes of it are users' data.
+   * Unless `dataAllowed`, only frames for that connection and the engine's go in.
    */
   fill(cover: Cover, buffer: Uint8Array, dataAllowed: boolean): number {
     this.#end = this.#fillControl(cover, buffer, dataAllowed);
