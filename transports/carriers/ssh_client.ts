@@ -17,6 +17,12 @@ const TIMEOUT = 30_000;
 const MAX_CONNECTIONS = 64;
 /** What the server is called among known hosts, however it is reached. */
 const ALIAS = "server";
+/**
+ * Files of a client's folder, in which `ssh` is started: the folder's own name may hold what a shell or `ssh` would
+ * read otherwise.
+ */
+const KEY = "key";
+const KNOWN = "known";
 
 /** What `ssh -v` says also when all is well. */
 const CHATTER = /^(?:debug1: |Transferred: |Bytes per second: )/;
@@ -56,7 +62,7 @@ async function keyFolder(parent: string | undefined, user: SshKey): Promise<stri
       prefix: "tm-ssh-",
       ...(parent === undefined ? {} : { dir: parent }),
     });
-    await Deno.writeTextFile(`${folder}/key`, user.privateKey, { mode: 0o600 });
+    await Deno.writeTextFile(`${folder}/${KEY}`, user.privateKey, { mode: 0o600 });
     return folder;
   } catch (error) {
     throw new SshStateError(parent ?? "the folder for temporary files", error);
@@ -109,12 +115,12 @@ class Dial {
     if (this.#over) return;
     const { child, launched } = launchSsh([
       ...options({
-        IdentityFile: `${folder}/key`,
-        ...knownHosts(`${folder}/known`, pin, user),
+        IdentityFile: KEY,
+        ...knownHosts(folder, pin, user),
       }),
       ...["-v", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
       ...["-s", "--", target.hostname, "sftp"],
-    ]);
+    ], folder);
     this.#child = child;
     const hangUp = () => this.#hangUp();
     const channel = new PipeChannel(child, launched, hangUp);
@@ -239,15 +245,15 @@ function options(own: Record<string, string>): string[] {
 
 /**
  * By what `ssh` knows the server: at the first connection a command that prints its key if it is the pinned one, and
- * keeps it in `file`; from then on that file, for a command takes longer than looking one up. Asked which kinds of key
+ * keeps it in a file in `folder`; from then on that file, for a command takes longer than looking one up. Asked which kinds of key
  * are known, the command names Ed25519, so that the offer of algorithms is that of somebody who knows the server.
  */
-function knownHosts(file: string, pin: string, user: SshKey): Record<string, string> {
+function knownHosts(folder: string, pin: string, user: SshKey): Record<string, string> {
   const alias = { HostKeyAlias: ALIAS };
-  if (isFile(file)) return { ...alias, UserKnownHostsFile: `"${file}"` };
+  if (isFile(`${folder}/${KNOWN}`)) return { ...alias, UserKnownHostsFile: KNOWN };
   const digest = pin.replaceAll("-", "+").replaceAll("_", "/");
   const command = `case %I in ORDER) echo '%H ${user.publicKey}';; ` +
-    `*) [ %f = SHA256:${digest} ] && echo '%H %t %K' | tee '${file}.$$' && mv '${file}.$$' '${file}';; esac; true`;
+    `*) [ %f = SHA256:${digest} ] && echo '%H %t %K' | tee ${KNOWN}.$$ && mv ${KNOWN}.$$ ${KNOWN};; esac; true`;
   return { ...alias, KnownHostsCommand: `/bin/sh -c "${command}"` };
 }
 

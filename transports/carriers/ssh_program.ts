@@ -52,7 +52,7 @@ export function checkAllowed(program: keyof typeof PROGRAMS): void {
 export function startProgram(
   program: keyof typeof PROGRAMS,
   args: readonly string[],
-  stdio: Pick<Deno.CommandOptions, "stdin" | "stdout">,
+  stdio: Pick<Deno.CommandOptions, "cwd" | "stdin" | "stdout">,
 ): Deno.ChildProcess {
   const { debian, path } = PROGRAMS[program];
   const options: Deno.CommandOptions = {
@@ -86,13 +86,31 @@ export function startProgram(
 }
 
 /**
- * Starts a client's `ssh` with pipes: by the launcher, where that may be had, so that each frame written to it is one
+ * Asks whether sessions of sshd can be joined to a server, so that it says so at once where they cannot: what the
+ * forced command says is heard by nobody.
+ *
+ * @param perl where it is looked for.
+ * @throws {ProgramError} if there is no perl.
+ */
+export async function checkPerl(perl = PERL): Promise<void> {
+  const there = await Deno.stat(perl).then(({ isFile }) => isFile, () => false);
+  if (!there) {
+    throw new ProgramError(
+      "sshd",
+      `there is no ${perl}, that its sessions need: install perl-base`,
+    );
+  }
+}
+
+/**
+ * Starts a client's `ssh` in the folder `cwd`, with pipes: by the launcher, where that may be had, so that each frame written to it is one
  * packet; else by itself.
  *
  * @throws {ProgramError} if it is not installed, or starting it is not allowed.
  */
 export function launchSsh(
   args: readonly string[],
+  cwd: string,
 ): { readonly child: Deno.ChildProcess; readonly launched: boolean } {
   const { path } = PROGRAMS.ssh;
   try {
@@ -101,7 +119,7 @@ export function launchSsh(
       args: ["-e", LAUNCHER, path, ...args],
       clearEnv: true,
       env: ENV,
-      cwd: "/",
+      cwd,
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
@@ -110,7 +128,7 @@ export function launchSsh(
   } catch {
     // No perl, or it may not be started, or there is no ssh: as below.
     return {
-      child: startProgram("ssh", args, { stdin: "piped", stdout: "piped" }),
+      child: startProgram("ssh", args, { cwd, stdin: "piped", stdout: "piped" }),
       launched: false,
     };
   }

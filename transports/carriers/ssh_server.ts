@@ -1,10 +1,11 @@
 import { Buffer } from "node:buffer";
+import { resolve } from "node:path";
 import { formatAddress, ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
 import { SshBridge } from "./ssh_bridge.ts";
 import { SshConnection } from "./ssh_connection.ts";
 import { digestOf, newHostKey, userKeyOf } from "./ssh_keys.ts";
-import { killProgram, ProgramError, readLines, startProgram } from "./ssh_program.ts";
+import { checkPerl, killProgram, ProgramError, readLines, startProgram } from "./ssh_program.ts";
 import { SshStateError } from "./ssh_errors.ts";
 import { freePort, LOGIN } from "./ssh_rendezvous.ts";
 
@@ -26,12 +27,12 @@ function configuration(
   command: string,
   pam: boolean,
 ): string {
-  const quoted = (path: string) => `"${path}"`;
+  const quoted = (path: string) => `"${path.replaceAll(/["\\]/g, "\\$&")}"`;
   return `# Written anew at each start.
 ListenAddress ${formatAddress({ host: hostname, port })}
 HostKey ${quoted(`${folder}/host_key`)}
 PidFile none
-AuthorizedKeysFile ${quoted(keys)}
+AuthorizedKeysFile ${quoted(keys.replaceAll("%", "%%"))}
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -63,13 +64,16 @@ export async function listenSsh(
   onConnection: (connection: CarrierConnection) => void,
 ): Promise<CarrierServer> {
   const { onNote } = options;
-  const folder = `${options.state}/ssh`;
+  await checkPerl();
+  // sshd would look for what is not absolute elsewhere: below the account's home.
+  const state = resolve(options.state);
+  const folder = `${state}/ssh`;
   const digest = await keptHostKey(folder);
   const pin = Buffer.from(digest).toString("base64url");
   const login = await ownAccount();
   const account = await accountOf(login);
   const home = account?.home ?? (login === "root" ? "/root" : `/home/${login}`);
-  const keys = keysFile(options.state, home);
+  const keys = keysFile(state, home);
   const bridge = await SshBridge.listen(
     `${folder}/bridge`,
     MAX_CONNECTIONS,
@@ -248,9 +252,9 @@ async function accountOf(login: string): Promise<{ readonly home: string } | und
  * its path is seen: it is that of the account's own `~/.ssh/authorized_keys` if the state folder's is short enough.
  */
 function keysFile(state: string, home: string): string {
-  const usual = `${home}/.ssh/authorized_keys`.length;
+  const usual = Buffer.byteLength(`${home}/.ssh/authorized_keys`);
   for (const name of ["ssh/authorized_keys", "keys", "k"]) {
-    const more = usual - `${state}/${name}`.length;
+    const more = usual - Buffer.byteLength(`${state}/${name}`);
     // More slashes than one mean the same.
     if (more >= 0) return `${state}/${"/".repeat(more)}${name}`;
   }
