@@ -38,3 +38,36 @@ Deno.test("a socket that has ended both ways is no torn one while the stream has
   assert.equal(failed, undefined);
   assert.equal(Buffer.compare(Buffer.concat(got), blob), 0);
 });
+
+Deno.test("what a user does with his bytes waits until the call that brought them, or room, is over", async () => {
+  const server = createServer((socket: Socket) => socket.on("error", () => {}).resume());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const { port } = server.address() as { port: number };
+  const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+  await new Promise((resolve) => socket.once("connect", resolve));
+  socket.pause();
+  const done: string[] = [];
+  const [, stream] = PairedStream.pair({ host: "far", port: 1 });
+  stream.read = () => void done.push("read");
+  stream.write = () => {
+    done.push("write");
+    return 0;
+  };
+  const copied = copyBothWays(socket, stream, new TurnBudget(), new Uint8Array(1));
+  done.length = 0;
+  for (let call = 0; call < 2; call++) {
+    stream.onReadable!();
+    stream.onWritable!();
+    stream.onReadable!();
+    // Here the tunnel's caller answers the cover's message.
+    done.push("answer");
+    assert.deepEqual(done.splice(0), ["answer"]);
+    await Promise.resolve();
+    assert.deepEqual(done.splice(0), ["read", "write"]);
+  }
+  stream.onReadable!();
+  socket.destroy();
+  await copied;
+  assert.deepEqual(done, ["read"]);
+  server.close();
+});

@@ -109,6 +109,63 @@ Deno.test("decoy: a proof ends it, and no byte is lost", async () => {
   await server.stop();
 });
 
+Deno.test("decoy: a plain web server is left alone by whoever proves himself within some milliseconds", async () => {
+  let reached = 0;
+  const web = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const reaching = (async () => {
+    for await (const conn of web) {
+      reached++;
+      conn.close();
+    }
+  })();
+  let listener: CarrierConnection["listener"];
+  const seen: string[] = [];
+  const connection = (): CarrierConnection => ({
+    grid: { overhead: 22, maxPayload: 16_384 },
+    id: "1",
+    certificateDigest: new Uint8Array(32),
+    localPort: 1,
+    remoteAddress: "",
+    remotePort: 1,
+    queued: 0,
+    get listener() {
+      return listener;
+    },
+    set listener(own) {
+      listener = own;
+    },
+    write: () => {},
+    unread: () => {},
+    close: (how) => void seen.push(how),
+  });
+  const { hostname, port } = web.addr as Deno.NetAddr;
+  const decoy = foreignDecoy({ host: hostname, port });
+  const guardOne = (verdict: "proven" | "stranger", onProven: () => void) =>
+    new Promise<void>((resolve) => {
+      guard(connection(), decoy, () => verdict, onProven, resolve);
+      if (verdict === "proven") listener!.onData(new Uint8Array(1));
+    });
+  // The answer goes before what is left to do of the decoy's.
+  await guardOne("proven", () => seen.push("answer")).then(() => seen.push("over"));
+  assert.deepEqual(seen.splice(0), ["answer", "over"]);
+  // A silent peer, who begins later, meets it all the same.
+  await Promise.race([
+    guardOne("stranger", () => {}),
+    new Promise<void>((resolve) => {
+      const look = setInterval(() => {
+        if (reached === 0 || seen.length === 0) return;
+        clearInterval(look);
+        listener!.onClose("fin");
+        resolve();
+      }, 1);
+    }),
+  ]);
+  assert.equal(reached, 1);
+  assert.deepEqual(seen, ["fin"]);
+  web.close();
+  await reaching;
+});
+
 Deno.test("decoy: it is there from accept on, and its closing is mirrored", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const server = await guarded(foreignDecoy({ host: "127.0.0.1", port: listener.addr.port }));
