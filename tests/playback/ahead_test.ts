@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ConstantRate } from "../../models/constant_rate.ts";
 import { LocalPlans, type PlanSource } from "../../models/plans.ts";
+import { drawPlan } from "../../playback/first_message.ts";
 import { Lead } from "../../playback/lead.ts";
 import { SpareTime } from "../../playback/spare_time.ts";
 import { VirtualClock } from "../../playback/virtual_clock.ts";
@@ -54,6 +55,29 @@ Deno.test("what is drawn ahead for another first record is not taken", () => {
   const grid = { ...GRID, overhead: 30 };
   assert.deepEqual(ahead.draw(0, 0, 0, 5000, GRID), plain.draw(0, 0, 0, 5000, GRID));
   assert.deepEqual(ahead.draw(0, 0, 0, 18, grid), plain.draw(0, 0, 0, 18, grid));
+});
+
+Deno.test("a first connection that has to be enlarged is one on which the server answers", () => {
+  const close = { by: "client", how: "fin", time: 0 } as const;
+  const data = { type: "data", time: 0 } as const;
+  for (const answered of [0, 1, 9, 99]) {
+    const plans = new class extends LocalPlans {
+      override connection(_session: number, _serial: number, attempt = 0) {
+        // Sizes differ, so that drawing goes on; a record of this size is too small for the proof.
+        const exchange = {
+          request: { ...data, size: 60 + attempt % 2 },
+          response: attempt === answered ? [{ ...data, size: 100 + attempt }] : [],
+        };
+        return { exchanges: [exchange], close };
+      }
+    }(new ConstantRate(), new Uint8Array(32));
+    const { enlarged, plan } = drawPlan(plans, 0, 0, 500, GRID);
+    assert.ok(enlarged);
+    const [{ request: { size }, response }] = plan.exchanges as [typeof plan.exchanges[number]];
+    assert.equal(size, 522);
+    // None is found among the draws that are made: then it is the first, as it was drawn.
+    assert.deepEqual(response.map(({ size }) => size), answered === 99 ? [] : [100 + answered]);
+  }
 });
 
 Deno.test("spare time: one task at a time, in their order, none after the end", () => {
