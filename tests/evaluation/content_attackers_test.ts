@@ -215,10 +215,10 @@ Deno.test("content: the handshake of a connection is told by directions and size
 });
 
 Deno.test("content: single connections of a tunnel, with false accusations counted on real ones of other runs", async () => {
-  const https = [1, 2, 3, 4].map((run) => `samples/https/run-${run}.pcap.gz`);
+  const https = [1, 2, 3, 4, 5, 6].map((run) => `samples/https/run-${run}.pcap.gz`);
   const found = await connections({
-    plain: [https.slice(0, 2), https.slice(2)],
-    near: https.slice(2),
+    plain: [https.slice(0, 3), https.slice(3)],
+    near: https.slice(3),
     first: [{ label: "ssh", files: ["samples/ssh/run-1.pcap.gz"] }],
     disguises: [{ how: "relay" }, CONSTANT],
     pages: 4,

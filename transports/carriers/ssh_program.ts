@@ -93,7 +93,9 @@ export function startProgram(
  * @throws {ProgramError} if there is no perl.
  */
 export async function checkPerl(perl = PERL): Promise<void> {
-  const there = await Deno.stat(perl).then(({ isFile }) => isFile, () => false);
+  // Who may not look cannot know: sshd starts it, not we.
+  const there = await Deno.stat(perl)
+    .then(({ isFile }) => isFile, (error) => !(error instanceof Deno.errors.NotFound));
   if (!there) {
     throw new ProgramError(
       "sshd",
