@@ -269,10 +269,12 @@ async function modelConformance(
       }
       return undefined;
     }],
-    ["an episode is drawn only where there are sessions to play it in", () => {
+    ["an episode has a session to be played in, or says the pause before it", () => {
       const session = model.session(random("session", 0));
       const episode = model.episode(random("episode", 0));
-      if (session === undefined && episode !== undefined) return "episodes, and no sessions";
+      if (session === undefined && episode !== undefined && episode.pause === undefined) {
+        return "episodes, and no sessions";
+      }
       if (session !== undefined && episode === undefined) return "sessions, and no episodes";
       return undefined;
     }],

@@ -63,7 +63,7 @@ const connection = v.pipe(
 
 const SCHEMAS = {
   session: v.optional(v.strictObject({ pauses: times })),
-  episode: v.optional(v.strictObject({ starts: times })),
+  episode: v.optional(v.strictObject({ starts: times, pause: v.exactOptional(time) })),
   connectionGap: v.union([time, v.literal("close")]),
   connection,
 };
