@@ -288,6 +288,7 @@ for (const { form, master } of ROLES) {
       });
       const stop = new AbortController();
       const first = new Map<number, string>();
+      const fins = new Map<number, Set<string>>();
       let seen = 0;
       const recording = captureLive("lo", ({ destinationPort, flags, sourcePort }) => {
         seen++;
@@ -295,6 +296,7 @@ for (const { form, master } of ROLES) {
         const port = by === "client" ? sourcePort : destinationPort;
         const how = (flags & 4) !== 0 ? "rst" : (flags & 1) !== 0 ? "fin" : undefined;
         if (how !== undefined && !first.has(port)) first.set(port, `${by} ${how}`);
+        if (how === "fin") fins.set(port, (fins.get(port) ?? new Set()).add(by));
       }, { filter: `tcp port ${far.address.port}`, signal: stop.signal });
       // tcpdump needs a moment to listen.
       while (seen === 0) {
@@ -333,9 +335,11 @@ for (const { form, master } of ROLES) {
       for (const { connection } of ended) {
         const plan = planned.get(Number(connection));
         if (plan === undefined) continue;
-        // On a busy machine the kernel drops packets of a recording; what was recorded is right.
+        // On a busy machine the kernel drops packets of a recording: a connection of which one FIN was recorded
+        // and not the other does not tell whose was the first.
         const recorded = first.get(Number(connection));
         if (recorded === undefined) continue;
+        if (recorded.endsWith("fin") && fins.get(Number(connection))!.size < 2) continue;
         assert.equal(recorded, plan, `port ${connection}: ${recorded}, not ${plan}`);
         kinds.add(plan);
         compared++;
