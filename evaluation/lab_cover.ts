@@ -65,8 +65,8 @@ export interface LabCoverOptions {
 }
 
 /**
- * Model sessions that are played at once: as many as people share the link when real programs are recorded
- * (`lab/workload`), since who shares it shows in times.
+ * Model sessions that are played at once, so that a run takes a minute or so: few, since who shares the link shows in
+ * times. A session of a model that was learned from several people behind one address stands for all of them.
  */
 const SESSIONS: Readonly<Record<string, number>> = { ssh: 3, "constant-rate": 8 };
 const USUAL_SESSIONS = 2;

@@ -76,8 +76,8 @@ function isAnswered({ exchanges }: ConnectionPlan): boolean {
  * The plan of a connection whose first record holds at least `minimum` payload bytes (the proof, a
  * set-up). Draws that are smaller are drawn again, up to {@linkcode MAX_ATTEMPTS} times; if none fits, the
  * first draw to which the server says anything is enlarged. With `kind`, the same for a connection of that one of
- * `kinds`: the attempts are then other ones, each the largest of some draws where the model does not name the kind. A pure function: both ends get the
- * same plan. Throws BadPlanError.
+ * `kinds`: the attempts are then other ones, each the largest of some draws where the model does not name the kind.
+ * A pure function: both ends get the same plan. Throws BadPlanError.
  */
 export function drawPlan(
   plans: PlanSource,

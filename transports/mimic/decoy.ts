@@ -102,8 +102,8 @@ export type Verdict = "proven" | "stranger";
 
 /**
  * Stands between a new connection and everything else. The decoy's connection opens at once, or after some
- * milliseconds where it is a plain web server, and its closing is mirrored, so that a peer which says nothing meets the decoy's own timeouts. The peer's first
- * record decides: `judge` finds a proof in it, and `onProven` gets the connection with all its bytes; or the
+ * milliseconds where it is a plain web server, and its closing is mirrored, so that a peer which says nothing
+ * meets the decoy's own timeouts. The peer's first record decides: `judge` finds a proof in it, and `onProven` gets the connection with all its bytes; or the
  * peer is a stranger, and every byte of it goes to the decoy, beginning with the first. A decoy that
  * speaks before the peer has spoken makes it a stranger too.
  *
