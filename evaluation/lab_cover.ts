@@ -1,10 +1,10 @@
-import { createHash, randomBytes } from "node:crypto";
-import { readConnections } from "../capture/mod.ts";
+import { randomBytes } from "node:crypto";
 import { UsageError, UserError, writeFileAtomically } from "../base/mod.ts";
 import { temporaryPrefix } from "../lab/leftovers.ts";
 import { LAB_LINK, type LinkProfile } from "../lab/link_profile.ts";
 import { LAB_PROTOCOLS, type LabProtocol } from "../lab/needs.ts";
 import { run } from "../lab/process.ts";
+import { type RecordedFile, recordedFile } from "../lab/recorded_file.ts";
 import { recordSamples } from "../lab/record_samples.ts";
 import { scrub, type ScrubReport } from "../lab/scrub.ts";
 import { versionsFor } from "../lab/versions.ts";
@@ -15,15 +15,8 @@ import { type LabPlayed, playOverLab } from "./lab_play.ts";
 export class BadCover extends UserError {}
 
 /** What is known about one recording of cover. */
-export interface CoverProvenance extends Omit<LabPlayed, "capture" | "down" | "recorded" | "up"> {
-  /** File, relative to the folder of PROVENANCE.json. */
-  readonly file: string;
-  /** SHA-256 of the file. */
-  readonly sha256: string;
-  /** Bytes of the file. */
-  readonly bytes: number;
-  /** Whole connections in it. */
-  readonly connections: number;
+export interface CoverProvenance
+  extends RecordedFile, Omit<LabPlayed, "capture" | "down" | "recorded" | "up"> {
   /** Name or path of the model; its version is `digest`. */
   readonly model: string;
   /** Text that the cover's seed is drawn from. */
@@ -88,17 +81,6 @@ async function readListed(path: string): Promise<Listed> {
   throw new BadCover(`${path}: not what \`lab cover\` writes: give another folder, or remove it`);
 }
 
-/** Whole connections in a capture. */
-async function wholeIn(path: string): Promise<number> {
-  let count = 0;
-  await readConnections(path, {
-    onConnection: ({ end, start }) => {
-      if (start === "syn" && (end.how === "fin" || end.how === "rst")) count++;
-    },
-  });
-  return count;
-}
-
 async function playOne(
   options: LabCoverOptions,
   model: string,
@@ -131,12 +113,8 @@ async function playOne(
     }
     await Deno.mkdir(`${out}/${label}`, { recursive: true });
     const scrubbed = await scrub(capture, `${out}/${file}`);
-    const content = await Deno.readFile(`${out}/${file}`);
     return {
-      file,
-      sha256: createHash("sha256").update(content).digest("hex"),
-      bytes: content.length,
-      connections: await wholeIn(`${out}/${file}`),
+      ...await recordedFile(out, file),
       ...{ model, seed, sessions, carried, load, profile: LAB_LINK, scrubbed },
       programs: await versionsFor(protocolOf(protocol) ?? "https"),
       ...played,

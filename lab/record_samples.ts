@@ -1,24 +1,15 @@
-import { createHash } from "node:crypto";
-import { readConnections } from "../capture/mod.ts";
 import { UserError, writeFileAtomically } from "../base/mod.ts";
 import { temporaryPrefix } from "./leftovers.ts";
 import { LAB_LINK, type LinkProfile } from "./link_profile.ts";
 import type { LabProtocol } from "./needs.ts";
 import { OUTLINE, type Outline, outline } from "./outline.ts";
 import { recordRun, type RunReport } from "./record.ts";
+import { type RecordedFile, recordedFile } from "./recorded_file.ts";
 import { scrub, type ScrubReport } from "./scrub.ts";
 import { versionsFor } from "./versions.ts";
 
 /** What is known about one sample: how it came about, what it holds, and its digest. */
-export interface SampleProvenance {
-  /** File, relative to the folder of PROVENANCE.json. */
-  readonly file: string;
-  /** SHA-256 of the file. */
-  readonly sha256: string;
-  /** Bytes of the file. */
-  readonly bytes: number;
-  /** Whole connections in it. */
-  readonly connections: number;
+export interface SampleProvenance extends RecordedFile {
   /** How it was recorded. */
   readonly run: RunReport;
   /** How it was scrubbed. */
@@ -120,18 +111,8 @@ export async function makeSample(
   await Deno.mkdir(`${out}/${protocol}`, { recursive: true });
   const scrubbed = await scrub(raw, `${out}/${file}`);
   const kept = outlined ? await outline(`${out}/${file}`, `${out}/${file}`) : undefined;
-  let connections = 0;
-  await readConnections(`${out}/${file}`, {
-    onConnection: ({ start, end }) => {
-      if (start === "syn" && (outlined || end.how === "fin" || end.how === "rst")) connections++;
-    },
-  });
-  const bytes = await Deno.readFile(`${out}/${file}`);
   return {
-    file,
-    sha256: createHash("sha256").update(bytes).digest("hex"),
-    bytes: bytes.length,
-    connections,
+    ...await recordedFile(out, file, outlined),
     run,
     scrubbed,
     ...(kept === undefined ? {} : { outline: { ...OUTLINE, packets: kept } }),
