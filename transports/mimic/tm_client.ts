@@ -28,6 +28,7 @@ import {
   tokenProof,
   tunnelKey,
 } from "./proof.ts";
+import { ReadyProof } from "./ready_proof.ts";
 
 /** The server does not answer the proof: it does not know the secret. */
 export class WrongSecret extends UserError {
@@ -73,14 +74,6 @@ const HEARD = 60_000;
  * network carries next to nothing they end so for minutes, and the server has the tunnel all the while.
  */
 const SILENT = 300_000;
-
-/** A connection's proof and seal, made before its server was seen. */
-interface ReadyProof {
-  readonly digest: Uint8Array;
-  readonly key: Uint8Array;
-  readonly proof: ClientProof;
-  readonly seal: (bytes: Uint8Array) => Uint8Array;
-}
 
 /** What a {@linkcode TmClient} needs. */
 export interface TmClientOptions {
@@ -269,7 +262,7 @@ export class TmClient {
     let proven: () => void;
     let key: Uint8Array;
     const resumeKey = this.#resumeKey;
-    if (ready?.key !== resumeKey || ready?.digest !== digest) ready = undefined;
+    if (!ready?.serves(resumeKey, digest)) ready = undefined;
     this.#digest = digest;
     if (resumeKey !== undefined) {
       proof = ready?.proof ?? tokenProof(resumeKey, digest, session, serial);
@@ -310,16 +303,10 @@ export class TmClient {
     });
   }
 
-  /** What a connection will show if the server shows what it showed before: made while the carrier shakes hands. */
   #readyProof({ serial, session }: DialRequest): ReadyProof | undefined {
     const [digest, key] = [this.#digest, this.#resumeKey];
     if (digest === undefined || key === undefined) return undefined;
-    return {
-      digest,
-      key,
-      proof: tokenProof(key, digest, session, serial),
-      seal: clientSeal(key, digest, session, serial),
-    };
+    return new ReadyProof(key, digest, session, serial);
   }
 
   /** A mail server, for one, says nothing to what it takes for half a line, and the connection stays. */
