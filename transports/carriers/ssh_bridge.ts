@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import net, { type Socket } from "node:net";
+import { BACKLOG } from "./ssh_backlog.ts";
 import {
   SFTP_ANSWER,
   SFTP_HELLO,
@@ -56,14 +57,33 @@ sub taken {
   return !ioctl(STDOUT, $FIONREAD, $waiting) || unpack("i", $waiting) == 0;
 }
 
-# Whether a frame waits for sshd to read the one before.
+my $connection;
+sub ours {
+  if (!defined $connection) {
+    require Socket;
+    my ($address, $port, undef, $own) = split / /, $ENV{SSH_CONNECTION};
+    $address =~ s/%.*//;
+    my $bytes = Socket::inet_pton($address =~ /:/ ? 10 : 2, $address);
+    $connection = sprintf(":%04X ", $own) . join("", map { sprintf "%08X", $_ } unpack("L*", $bytes)) .
+      sprintf(":%04X", $port);
+  }
+  return substr("$_[0] $_[1]", -length $connection) eq $connection;
+}
+${BACKLOG}
+# Seconds at most until sshd is asked again.
+my $patience = 0;
+
+# Whether a frame waits for sshd to read the one before, or to get rid of what it has read.
 sub forward {
   while ($out) {
     if ($frame eq "") {
       return 0 if length($down) < 4;
       my $size = unpack("N", $down);
       return 0 if length($down) < 4 + $size;
+      $patience = 0.0005;
       return 1 if !$full && !taken();
+      $patience = 0.004;
+      return 1 if $size > 0 && crowded();
       $frame = substr($down, 4, $size);
       substr($down, 0, 4 + $size) = "";
       $full = $size == $largest;
@@ -72,6 +92,7 @@ sub forward {
         $out = 0;
         return 0;
       }
+      handed($size);
     }
     my $put = syswrite(STDOUT, $frame);
     return 0 if !defined $put;
@@ -105,7 +126,7 @@ while ($in || $out || $up ne "") {
     exit 1 if defined $got ? $got == 0 : $! != $EAGAIN;
   }
   my $waits = forward();
-  $pause = !$waits ? 0 : $pause == 0 ? 0.00005 : $pause < 0.0005 ? 2 * $pause : $pause;
+  $pause = !$waits ? 0 : $pause == 0 ? 0.00005 : 2 * $pause < $patience ? 2 * $pause : $patience;
 }
 `;
 

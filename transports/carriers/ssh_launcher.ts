@@ -1,3 +1,4 @@
+import { BACKLOG } from "./ssh_backlog.ts";
 import { SSH_GRID } from "./ssh_connection.ts";
 
 /** What the launcher says on stderr when the program has taken all that was written. */
@@ -5,8 +6,8 @@ export const TAKEN = "trafficmimic: taken";
 
 /**
  * A program for perl that starts `ssh` with the arguments that follow it, and hands it what is written to its stdin: in
- * frames (a length of 4 bytes, then the bytes), each of them one write into a pipe that `ssh` has read empty, so that
- * each becomes one packet. Runtimes cannot ask a pipe whether it is empty. A frame without length asks for
+ * frames (a length of 4 bytes, then the bytes), each of them one write into a pipe that `ssh` has read empty, while
+ * little waits inside `ssh` for the network, so that each becomes one packet. Runtimes cannot ask a pipe whether it is empty. A frame without length asks for
  * {@linkcode TAKEN}. The process that was started is `ssh` itself.
  */
 export const LAUNCHER = `use strict;
@@ -24,20 +25,37 @@ close $read;
 close STDOUT;
 my ($bytes, $full) = ("", 1);
 sub more { sysread(STDIN, $bytes, 65536, length $bytes) or drained(), exit 0 }
+sub taken {
+  my $waiting = pack("i", 0);
+  return !ioctl($write, $FIONREAD, $waiting) || unpack("i", $waiting) == 0;
+}
+my %sockets;
+sub ours {
+  if (!%sockets && opendir(my $folder, "/proc/$ssh/fd")) {
+    $sockets{readlink("/proc/$ssh/fd/$_") // ""} = 1 for readdir $folder;
+  }
+  return $sockets{"socket:[$_[2]]"};
+}
+${BACKLOG}
 sub drained {
-  my $pause = 0.00005;
-  while (1) {
-    my $waiting = pack("i", 0);
-    return if !ioctl($write, $FIONREAD, $waiting) || unpack("i", $waiting) == 0;
+  for (my $pause = 0.00005; !taken(); $pause *= 2) {
     exit 0 if getppid() != $ssh;
+    $pause = 0.0005 if $pause > 0.0005;
     select(undef, undef, undef, $pause);
-    $pause *= 2 if $pause < 0.0005;
+  }
+}
+sub room {
+  for (my $pause = 0.00025; crowded(); $pause *= 2) {
+    exit 0 if getppid() != $ssh;
+    $pause = 0.004 if $pause > 0.004;
+    select(undef, undef, undef, $pause);
   }
 }
 while (1) {
   more() while length $bytes < 4;
   my $size = unpack("N", $bytes);
   more() while length $bytes < 4 + $size;
+  room() if $size > 0;
   # What fills a packet is never joined with what follows.
   drained() if $size == 0 || !$full;
   $full = $size == ${SSH_GRID.maxPayload};
@@ -45,6 +63,7 @@ while (1) {
   for (my $at = 4; $at < 4 + $size;) {
     $at += syswrite($write, $bytes, 4 + $size - $at, $at) || exit 0;
   }
+  handed($size) if $size > 0;
   substr($bytes, 0, 4 + $size) = "";
 }
 `;
