@@ -11,11 +11,13 @@ import { Command, Option } from "../../cli/command_line.ts";
 import { wholeNumber } from "../../cli/numbers.ts";
 import { note, print, printJson } from "../../cli/output.ts";
 import { runCommand } from "../../cli/run.ts";
-import { readLines } from "../../transports/mimic/mod.ts";
+import type { LatenessSummary } from "../../playback/mod.ts";
 import { crowdServer, stateWithUsers } from "../transports/crowd.ts";
 import { CommandProcess } from "../transports/processes.ts";
 import { noise } from "../transports/world.ts";
 import type { HostileCounts, HostileKind, HostileOrder } from "./hostile_attacks.ts";
+import type { HostileServerTask, ServerReport } from "./hostile_server.ts";
+import { NodeProcess } from "./node_lines.ts";
 
 const KINDS: readonly HostileKind[] = [
   "wrong-secrets",
@@ -37,8 +39,14 @@ interface Phase {
   /** Milliseconds of each fetch of each user. */
   readonly fetches: Readonly<Record<string, readonly number[]>>;
   readonly failed: number;
+  /** How late the server's cover was. */
+  readonly cover: LatenessSummary;
+  /** How long whatever arrived had to wait until the server's process took it. */
+  readonly turns: LatenessSummary;
   /** MiB resident: most, and at the end. */
   readonly resident: { readonly most: number; readonly last: number };
+  /** MiB at the end: objects on the heap, and what they hold outside of it; garbage gone. */
+  readonly live: { readonly heap: number; readonly external: number };
   readonly files: { readonly most: number; readonly last: number };
   /** Processor seconds of the server for each second. */
   readonly cores: number;
@@ -84,14 +92,24 @@ async function soak(
     cleanup.defer(async () => void await process.stop().catch(() => {}));
     return process;
   };
-  const server = run(
-    "server",
-    ...["--listen", "127.0.0.1:0", "--state", folder, "--allow-private"],
-    ...["--model", "https", "--model", "bulk", "--name", "www.example.com"],
-    ...["--cert", nginx.cert, "--key", nginx.key, "--decoy", `127.0.0.1:${nginx.port}`],
-  );
-  await server.line();
-  const [evil, ...lines] = await readLines(folder);
+  const task: HostileServerTask = {
+    state: folder,
+    models: MODELS,
+    cert: nginx.cert,
+    key: nginx.key,
+    decoyPort: nginx.port,
+  };
+  const program = new URL("./hostile_server.ts", import.meta.url).pathname;
+  const kept = ["HOME", "DENO_DIR"].flatMap((name) => {
+    const value = Deno.env.get(name);
+    return value === undefined ? [] : [[name, value]];
+  });
+  const server = new NodeProcess("the server", [
+    ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-check", "--v8-flags=--expose-gc"],
+    ...["--allow-net", "--allow-read", "--allow-write", program, JSON.stringify(task)],
+  ], { NO_COLOR: "1", ...Object.fromEntries(kept) });
+  cleanup.defer(() => server.stop(5000));
+  const { lines: [evil, ...lines] } = await server.next<{ lines: string[] }>(30_000);
   const doors = await Promise.all(MODELS.map(async (model, user) => {
     const client = run(
       "client",
@@ -138,6 +156,7 @@ async function soak(
       }
     });
     const most = { resident: 0, files: 0 };
+    await server.ask("begin");
     const first = await look(server.pid);
     while (performance.now() < until) {
       const { resident, files } = await look(server.pid);
@@ -146,11 +165,17 @@ async function soak(
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
     const last = await look(server.pid);
+    const { cover, turns } = await server.ask<ServerReport>("report");
     if (what !== "calm") worker.postMessage("end" satisfies HostileOrder);
     await Promise.all(users);
+    const did = await answer;
+    const { memory } = await server.ask<ServerReport>("collect");
     return {
       what,
-      did: await answer,
+      did,
+      cover,
+      turns,
+      live: { heap: (memory.live ?? NaN) / 2 ** 20, external: memory.external / 2 ** 20 },
       fetches,
       failed,
       resident: { most: most.resident, last: last.resident },
@@ -174,10 +199,13 @@ async function soak(
     head: [
       "peers",
       ...["what they did", ...MODELS.map((model) => `${model}: fetches, ms: median, most`)],
-      ...["failed", "resident MiB: most, last", "files: most, last", "cores"],
+      ...["failed", "cover late, ms: p99, most", "waits for a turn, ms: p99, most"],
+      ...["resident MiB: most, last (live)", "files: most, last", "cores"],
     ],
   });
-  for (const { cores, did, failed, fetches, files, resident, what } of phases) {
+  const late = ({ max, p99 }: LatenessSummary) => `${p99.toFixed(1)}, ${max.toFixed(0)}`;
+  for (const phase of phases) {
+    const { cores, did, failed, fetches, files, live, resident, what } = phase;
     table.push([
       what,
       Object.entries(did).map(([name, count]) => `${count} ${name}`).join(", "),
@@ -187,7 +215,11 @@ async function soak(
         return `${times.length}: ${median.toFixed(0)}, ${most.toFixed(0)}`;
       }),
       failed,
-      `${resident.most.toFixed(0)}, ${resident.last.toFixed(0)}`,
+      late(phase.cover),
+      late(phase.turns),
+      `${resident.most.toFixed(0)}, ${resident.last.toFixed(0)} (${
+        (live.heap + live.external).toFixed(0)
+      })`,
       `${files.most}, ${files.last}`,
       cores.toFixed(2),
     ]);

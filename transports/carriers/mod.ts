@@ -14,3 +14,4 @@ export * from "./ssh.ts";
 export { startTlsCarrier, type StartTlsDialogue, type StartTlsObserver } from "./starttls.ts";
 export * from "./tls.ts";
 export * from "./tls_fronted.ts";
+export { sourceOf, Turnstile } from "./turnstile.ts";

@@ -1,11 +1,20 @@
 import net from "node:net";
 import { bracketed } from "../../base/mod.ts";
-import { type CarrierConnection, firstAnswer, type OpenGenuine } from "../carriers/mod.ts";
-import { type Address, parseAddress } from "../doors/mod.ts";
+import {
+  type CarrierConnection,
+  firstAnswer,
+  type OpenGenuine,
+  Turnstile,
+} from "../carriers/mod.ts";
+import { type Address, parseAddress, TurnBudget } from "../doors/mod.ts";
 import type { DecoyPages } from "./decoy_page.ts";
 
 /** Bytes waiting for a slow stranger before the decoy is read no further. */
-const BACKLOG = 262_144;
+const BACKLOG = 65_536;
+/** Bytes of decoys' answers that are read in one turn of the event loop, about. */
+const READ_A_TURN = 131_072;
+/** Bytes that one socket brings at a time, at most. */
+const ONE_READ = 65_536;
 /** Bytes waiting for a decoy that does not take them before the stranger is cut off. */
 const UPLOAD_LIMIT = 8_388_608;
 
@@ -97,6 +106,18 @@ export function foreignDecoy(address: Address): Decoy {
 
 type Genuine = ReturnType<OpenGenuine>;
 
+/**
+ * What all strangers of a server may use of its time: they begin with the decoy one after the other, for that may be a
+ * handshake, and so much of its answers is read in a turn of the event loop. Cover timers and users' bytes
+ * have their turns in between.
+ */
+export class StrangersShare {
+  /** Where each begins with the decoy. */
+  readonly turnstile: Turnstile = new Turnstile();
+  /** What is read of the decoy's answers. */
+  readonly budget: TurnBudget = new TurnBudget(READ_A_TURN);
+}
+
 /** What a connection's first record shows. */
 export type Verdict = "proven" | "stranger";
 
@@ -112,7 +133,7 @@ export type Verdict = "proven" | "stranger";
  * reset.
  *
  * `onOver` is told when the guard's part has ended, `onFailure` when the decoy cannot be reached: our own
- * users then still get in.
+ * users then still get in. `share` is what strangers may use of the server's time.
  *
  * @returns a function that ends the decoy's part, for shutting down.
  */
@@ -123,6 +144,7 @@ export function guard(
   onProven: (connection: CarrierConnection) => void,
   onOver: () => void,
   onFailure?: () => void,
+  share: StrangersShare = new StrangersShare(),
 ): () => void {
   const { genuine } = connection;
   if (genuine === "none") return guardAlone(connection, judge, onProven, onOver);
@@ -191,7 +213,9 @@ export function guard(
       for (let at = 0; at < bytes.length; at += connection.grid.maxPayload) {
         connection.write(bytes.subarray(at, at + connection.grid.maxPayload));
       }
+      share.budget.spend(bytes.length);
       if (connection.queued > BACKLOG) reached.pause();
+      else if (!share.budget.open) hold();
     });
     reached.on("end", () => {
       if (state === "over") return;
@@ -207,11 +231,40 @@ export function guard(
     });
     return socket = reached;
   };
+  // The decoy is read on when there is time for it.
+  let held = false;
+  const hold = () => {
+    if (held) return;
+    held = true;
+    socket!.pause();
+    share.budget.later(() => {
+      held = false;
+      if (state !== "stranger" || connection.queued > BACKLOG) return;
+      share.budget.spend(ONE_READ);
+      socket!.resume();
+    });
+  };
+  // What a stranger says waits until it is its turn to begin with the decoy.
+  let early: Uint8Array[] | undefined = [];
+  let earlyBytes = 0;
+  let earlyEnd = false;
+  const begin = () => {
+    const said = early;
+    early = undefined;
+    if (state === "over") return;
+    for (const bytes of said ?? []) reach().write(bytes);
+    if (earlyEnd) reach().end();
+  };
   const toDecoy = (bytes: Uint8Array) => {
     alive();
     const decoy = reach();
-    decoy.write(bytes.slice());
-    if (decoy.writableLength > UPLOAD_LIMIT) reset();
+    if (early === undefined) decoy.write(bytes.slice());
+    else {
+      early.push(bytes.slice());
+      earlyBytes += bytes.length;
+      if (early.length === 1) share.turnstile.pass(connection.remoteAddress, begin);
+    }
+    if (decoy.writableLength + (early === undefined ? 0 : earlyBytes) > UPLOAD_LIMIT) reset();
   };
   alive();
   if (genuine === undefined) hesitation = setTimeout(reach, HESITATION);
@@ -237,7 +290,7 @@ export function guard(
     },
     onDrain() {
       if (resetWhenDrained) return reset();
-      socket?.resume();
+      if (!held) socket?.resume();
     },
     onClose(reason) {
       if (state === "over") return;
@@ -250,7 +303,8 @@ export function guard(
       else if (decoyFailed) {
         connection.close("fin");
         over();
-      } else reach().end();
+      } else if (early !== undefined && early.length > 0) earlyEnd = true;
+      else reach().end();
     },
   };
 

@@ -17,7 +17,7 @@ import {
 import type { CoverModel } from "../../models/mod.ts";
 import type { CarrierConnection } from "../carriers/mod.ts";
 import { type Address, copyBothWays, formatAddress, TurnBudget } from "../doors/mod.ts";
-import { type Decoy, guard, type Verdict } from "./decoy.ts";
+import { type Decoy, guard, StrangersShare, type Verdict } from "./decoy.ts";
 import { connectDestination, DestinationError, type DestinationOptions } from "./destinations.ts";
 import {
   clientSeal,
@@ -120,6 +120,7 @@ export class TmServer {
   readonly #spare: SpareTime;
   readonly #tunnels = new Set<Tunnel>();
   readonly #strangers = new Set<() => void>();
+  readonly #strangersShare = new StrangersShare();
   #secrets: readonly Uint8Array[];
   #stopped = false;
   #onIdle: (() => void) | undefined;
@@ -200,6 +201,7 @@ export class TmServer {
         this.#lookIdle();
       },
       () => this.#options.onNote?.("the decoy cannot be reached: strangers are reset"),
+      this.#strangersShare,
     );
     this.#strangers.add(stop);
   };
