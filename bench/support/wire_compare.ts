@@ -1,6 +1,6 @@
 import type { Connection, Side } from "../../capture/mod.ts";
 import type { End } from "../../models/mod.ts";
-import { SSH_ADJUSTMENT } from "../../transports/carriers/mod.ts";
+import { SSH_ADJUSTMENT, SSH_GRID } from "../../transports/carriers/mod.ts";
 import type { PlannedConnection, PlannedMessage } from "./wire_plan.ts";
 
 /** A piece of a side's stream that the plan has as one record. */
@@ -113,7 +113,8 @@ export function readTls(connection: Connection): RecordedConnection {
  * Packets of SSH hide their lengths. Where messages end is told by the ends of segments: those planned lie one
  * after the other in the stream, with the receiver's window adjustments between them where OpenSSH's rule has
  * them, and of all such readings the one is taken that fits best. Sizes are negative where a message does not end
- * where it should.
+ * where it should. Each direction is read by itself: how two directions cross depends on where one looks, and an
+ * adjustment is told from a planned packet of its size by what came before it and when.
  */
 export function readSsh(
   client: Connection,
@@ -150,8 +151,29 @@ export function readSsh(
 
 /** Messages in a row whose common end is enough. */
 const TOGETHER = 3;
-/** What speaks against a reading of a stream, the less the better. */
-const AGAINST = { hiddenEnd: 1, early: 1, adjusted: 0.01, hiddenAdjustment: 0.2, againstRule: 2 };
+/** Packets at most that a program has made one of, and how often in a stream. */
+const MOST_JOINED = 3;
+const MOST_JOINTS = 4;
+/** What speaks against a reading of a stream, the less the better; `pause` for each millisecond, up to `longPause`. */
+const AGAINST = {
+  hiddenEnd: 1,
+  early: 1,
+  adjusted: 0.01,
+  hiddenAdjustment: 0.2,
+  againstRule: 2,
+  joined: 3,
+  pause: 0.001,
+  longPause: 0.1,
+};
+
+/** Bytes on the wire of one packet with the payload of several, if it is one. */
+function joined(sizes: readonly number[]): number | undefined {
+  const { maxPayload, overhead, step = 1 } = SSH_GRID;
+  const payload = sizes.reduce((sum, size) => sum + size - overhead, 0);
+  if (payload > maxPayload) return undefined;
+  const rest = sizes[0]! % step;
+  return rest + step * Math.ceil((payload + overhead - rest) / step);
+}
 
 /** The planned packets of one side in its stream, and how many adjustments lie between them. */
 function packetsOf(
@@ -173,35 +195,51 @@ function packetsOf(
   const sums = [0];
   for (const size of records) sums.push(sums.at(-1)! + size);
   const most = 1 + Math.floor((heard.total - heardBegin) / after) * 2;
-  const width = most + 1;
-  // By records and adjustments before a place in the stream: what speaks against the best reading up to there.
+  const deep = MOST_JOINTS + 1;
+  const width = (most + 1) * deep;
+  // By records, adjustments and joints before a place in the stream: what speaks against the best reading up to there,
+  // the bytes that it lacks where packets are joined, and its last packet: 0 for an adjustment, else records in it.
   const cost = new Float64Array((records.length + 1) * width).fill(Infinity);
-  const adjusted = new Uint8Array(cost.length);
+  const lacks = new Int32Array(cost.length);
+  const last = new Uint8Array(cost.length);
   cost[0] = 0;
+  const ownIn = (state: number) => Math.floor(state % width / deep);
+  const placeOf = (state: number) =>
+    begin + sums[Math.floor(state / width)]! + ownIn(state) * adjustment - lacks[state]!;
+  const reach = (state: number, then: number, lack: number, packet: number) => {
+    if (then >= cost[state]!) return;
+    cost[state] = then;
+    lacks[state] = lack;
+    last[state] = packet;
+  };
   for (let row = 0; row <= records.length; row++) {
-    for (let own = 0; own <= most; own++) {
-      const state = row * width + own;
+    for (let state = row * width; state < (row + 1) * width; state++) {
+      const own = ownIn(state);
       const here = cost[state]!;
-      const at = begin + sums[row]! + own * adjustment;
+      const at = placeOf(state);
       if (here === Infinity || at >= seen.total) continue;
       if (own < most && at + adjustment <= seen.total) {
         const rule = heard.before(seen.at(at)) - heardBegin > (own + 1) * after;
         const then = here + AGAINST.adjusted + (rule ? 0 : AGAINST.againstRule) +
           (ends.has(at + adjustment) ? 0 : AGAINST.hiddenAdjustment);
-        if (then < cost[state + 1]!) {
-          cost[state + 1] = then;
-          adjusted[state + 1] = 1;
-        }
+        reach(state + deep, then, lacks[state]!, 0);
       }
-      if (row === records.length || at + records[row]! > seen.total) continue;
       const message = firsts.get(row);
-      const early = message !== undefined && message.after > 0 &&
-        seen.at(at) < heard.complete(heardBegin + message.after);
-      const hidden = lasts.has(row) && !ends.has(at + records[row]!);
-      const then = here + (early ? AGAINST.early : 0) + (hidden ? AGAINST.hiddenEnd : 0);
-      if (then < cost[state + width]!) {
-        cost[state + width] = then;
-        adjusted[state + width] = 0;
+      const heardAll = message === undefined ? 0 : heard.complete(heardBegin + message.after);
+      const early = message !== undefined && message.after > 0 && seen.at(at) < heardAll;
+      // A planned packet is as soon as it may be; the receiver's own of the same size come when they like.
+      const pause = seen.at(at) - Math.max(seen.at(at - 1), heardAll) - (message?.time ?? 0);
+      const begins = here + (early ? AGAINST.early : 0) +
+        Math.min(AGAINST.longPause, AGAINST.pause * Math.max(0, pause));
+      for (let count = 1; count <= MOST_JOINED && row + count <= records.length; count++) {
+        if (count > 1 && (state % deep === MOST_JOINTS || firsts.has(row + count - 1))) break;
+        const sizes = records.slice(row, row + count);
+        const size = count === 1 ? sizes[0] : joined(sizes);
+        if (size === undefined || at + size > seen.total) break;
+        const hidden = lasts.has(row + count - 1) && !ends.has(at + size);
+        const then = begins + (hidden ? AGAINST.hiddenEnd : 0) + (count > 1 ? AGAINST.joined : 0);
+        const lack = sums[row + count]! - sums[row]! - size;
+        reach(state + count * width + Number(count > 1), then, lacks[state]! + lack, count);
       }
     }
   }
@@ -209,22 +247,21 @@ function packetsOf(
   let best = 0;
   for (let state = 1; state < cost.length; state++) {
     if (cost[state] === Infinity) continue;
-    const left = (state: number) =>
-      seen.total - begin - sums[Math.floor(state / width)]! - state % width * adjustment;
+    const left = (state: number) => seen.total - placeOf(state);
     const nearer = left(best) - left(state);
     if (nearer > 0 || (nearer === 0 && cost[state]! < cost[best]!)) best = state;
   }
   const found: Piece[] = [];
-  const own = best % width;
+  const own = ownIn(best);
   for (let state = best; state > 0;) {
-    if (adjusted[state] === 1) {
-      state--;
-      continue;
+    const count = last[state]!;
+    const before = state - (count === 0 ? deep : count * width + Number(count > 1));
+    const [offset, end] = [placeOf(before), placeOf(state)];
+    // Of packets that are joined, the first is as large as all, and nothing is left of the others.
+    for (let i = count; i > 0; i--) {
+      found.unshift(i === 1 ? { offset, size: offset - end } : { offset: end, size: 0 });
     }
-    state -= width;
-    const row = Math.floor(state / width);
-    const offset = begin + sums[row]! + state % width * adjustment;
-    found.unshift({ offset, size: -records[row]! });
+    state = before;
   }
   // Two or three that were sent at once may share a segment.
   let from = 0;
@@ -238,9 +275,8 @@ function packetsOf(
     }
     together = 0;
   }
-  const last = found.at(-1);
-  const done = last === undefined ? begin : last.offset + Math.abs(last.size);
-  const surplus = seen.total - begin - sums[found.length]! - own * adjustment;
+  const done = placeOf(best);
+  const surplus = seen.total - done;
   if (surplus > 0) found.push({ offset: done, size: surplus });
   return { pieces: found, own };
 }
@@ -260,6 +296,8 @@ export interface Compared {
   readonly closedHow: boolean;
   /** By side: how late messages began, and closings, in milliseconds. */
   readonly late: readonly [number[], number[]];
+  /** By side: which message of the plan each of these is, counted by side; one more than there are for the closing. */
+  readonly which: readonly [number[], number[]];
   /** Messages whose first byte waited for bytes before it that TCP had not sent. */
   readonly queued: number;
   /** Packets of the carrier's own among those planned. */
@@ -279,7 +317,7 @@ function latenessAt(
   end: End,
   { begin, connection, pieces }: RecordedConnection,
   plan: PlannedConnection,
-): { late: number[]; early: number; queued: number; first?: string } {
+): { late: number[]; which: number[]; early: number; queued: number; first?: string } {
   const [own, peer] = end === "client" ? [0, 1] as const : [1, 0] as const;
   const sent = new Seen(connection, own);
   const heard = new Seen(connection, peer);
@@ -289,35 +327,46 @@ function latenessAt(
     ? (end === "client" ? heard.complete(begin[1]) : 0)
     : (end === "client" ? sent : heard).complete(connection.handshake.bytes[0]);
   const late: number[] = [];
+  const which: number[] = [];
   let early = 0;
   let queued = 0;
+  let message = -1;
   let first: string | undefined;
   let record = 0;
   // Bytes of the peer's plan by its records, so that packets of the carrier's own do not count.
   const bounds = [0];
-  for (const { size } of pieces[peer]) bounds.push(bounds.at(-1)! + Math.abs(size));
+  for (const message of plan.messages) {
+    if (message.end === end) continue;
+    for (const size of message.records) bounds.push(bounds.at(-1)! + size);
+  }
   const arrival = (after: number) => {
     const index = bounds.indexOf(after);
     if (index <= 0) return 0;
-    const { offset, size } = pieces[peer][index - 1]!;
+    const piece = pieces[peer][index - 1];
+    if (piece === undefined) return 0;
+    const { offset, size } = piece;
     return heard.complete(offset + Math.abs(size));
   };
-  const next = (message: PlannedMessage) => {
-    const mine = pieces[own].slice(record, record + message.records.length);
-    record += message.records.length;
-    if (mine.length < message.records.length) return;
-    const came = arrival(message.after);
-    const due = Math.max(before, came) + message.time;
+  const next = (planned: PlannedMessage) => {
+    message++;
+    const mine = pieces[own].slice(record, record + planned.records.length);
+    record += planned.records.length;
+    if (mine.length < planned.records.length) return;
+    const came = arrival(planned.after);
+    const due = Math.max(before, came) + planned.time;
     const at = sent.at(mine[0]!.offset);
     if (at < came) {
       early++;
       first ??= `${end}: a message ${(came - at).toFixed(2)} ms before what it waits for`;
     }
-    const previous = pieces[own][record - message.records.length - 1];
+    const previous = pieces[own][record - planned.records.length - 1];
     const busy = previous !== undefined &&
       sent.complete(previous.offset + Math.abs(previous.size)) > due;
     if (busy) queued++;
-    else late.push(at - due);
+    else {
+      late.push(at - due);
+      which.push(message);
+    }
     const done = sent.at(mine.at(-1)!.offset);
     before = done - due < FORGIVEN ? due : done;
   };
@@ -329,9 +378,12 @@ function latenessAt(
       return last === undefined ? 0 : seen.complete(last.offset + Math.abs(last.size));
     };
     const due = Math.max(before, complete(heard, peer)) + plan.close.time;
-    if (complete(sent, own) <= due) late.push(connection.end.time - due);
+    if (complete(sent, own) <= due) {
+      late.push(connection.end.time - due);
+      which.push(message + 1);
+    }
   }
-  return { late, early, queued, ...(first === undefined ? {} : { first }) };
+  return { late, which, early, queued, ...(first === undefined ? {} : { first }) };
 }
 
 /** Compares the recordings of one connection at both ends with its plan. */
@@ -385,6 +437,7 @@ export function compare(
     closedBy,
     closedHow,
     late: [at.client.late, at.server.late],
+    which: [at.client.which, at.server.which],
     own: [client.own[0], server.own[1]],
     ...(deviation === undefined ? {} : { deviation }),
   };
