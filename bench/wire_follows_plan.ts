@@ -24,10 +24,19 @@ import { CLIENT_ADDRESS, denoCache, LabNetwork, SERVER_ADDRESS } from "../lab/ne
 import { ProgramFailed, run, type Running, sleep } from "../lab/process.ts";
 import { Tcpdump } from "../lab/tcpdump.ts";
 import { type End, loadModel } from "../models/mod.ts";
-import type { LatenessSummary, SizeGrid } from "../playback/mod.ts";
+import type { LatenessSummary, SizeGrid, WireEvent } from "../playback/mod.ts";
 import { SSH_GRID, TLS_GRID } from "../transports/carriers/mod.ts";
 import { compare, type Compared, readSsh, readTls } from "./support/wire_compare.ts";
+import { WireControl } from "./support/wire_control.ts";
 import type { WireTask } from "./support/wire_end.ts";
+import {
+  beyond,
+  type EndLateness,
+  statedByLog,
+  type Summary,
+  summary,
+  verdict,
+} from "./support/wire_late.ts";
 import { plannedConnections } from "./support/wire_plan.ts";
 import { load } from "./support/processor.ts";
 
@@ -45,6 +54,9 @@ const CLAIMS = {
   smtp: { tshark: /^SMTP/, ndpi: /^SMTP/ },
   ssh: { tshark: /^SSH/, ndpi: /^SSH/ },
 };
+/** The control's port, and how many connections it has plans for: more than it plays. */
+const CONTROL = 4000;
+const CONTROLS = 500;
 const FAR = 9000;
 const DOOR = 1080;
 
@@ -60,13 +72,6 @@ const CASES: readonly Case[] = ([["https", "tls"], ["smtp", "smtp"], ["ssh", "ss
       }))
     )
   );
-
-interface Summary {
-  readonly median: number;
-  readonly p99: number;
-  readonly max: number;
-  readonly min: number;
-}
 
 interface Found {
   readonly name: string;
@@ -88,8 +93,9 @@ interface Found {
     /** The longest of these waits, in milliseconds. */
     readonly longest: number;
   };
-  readonly late: { readonly client: Summary; readonly server: Summary };
-  readonly stated: { readonly client: LatenessSummary; readonly server: LatenessSummary };
+  readonly late: Readonly<Record<End, EndLateness>>;
+  /** The same of a plain program that played plans of the same model beside it. */
+  readonly control: Readonly<Record<End, EndLateness>>;
   readonly dropped: number;
   readonly named: Named;
   readonly deviations: readonly string[];
@@ -112,12 +118,6 @@ interface Named {
   readonly lengths: readonly number[];
   /** How one of them begins. */
   readonly begins: string;
-}
-
-function summary(values: readonly number[]): Summary {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
-  return { median: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? 0, min: sorted[0] ?? 0 };
 }
 
 /** When the server said its first planned word. */
@@ -147,6 +147,12 @@ async function connectionsIn(file: string): Promise<Connection[]> {
   const found: Connection[] = [];
   await readConnections(file, { onConnection: (connection) => found.push(connection) });
   return found.sort((a, b) => a.startTime - b.startTime);
+}
+
+async function eventsIn(file: string): Promise<WireEvent[]> {
+  const lines = (await Deno.readTextFile(file)).split("\n");
+  // The last may not be whole.
+  return lines.slice(0, -1).map((line) => JSON.parse(line) as WireEvent);
 }
 
 /** The first bytes of a payload, what is no text as points. */
@@ -195,7 +201,7 @@ async function named(file: string, carrier: Case["carrier"]): Promise<Named> {
 }
 
 /** Asks a process for what it has counted. */
-async function statsOf(process: Running): Promise<{ lateness: LatenessSummary }> {
+async function statsOf<Stats = { lateness: LatenessSummary }>(process: Running): Promise<Stats> {
   const before = process.output.length;
   await process.write("\n");
   for (let tries = 0; tries < 200; tries++) {
@@ -225,6 +231,18 @@ async function play(
   const seeds = { client: hex(`${seed} ${name} client`), server: hex(`${seed} ${name} server`) };
   try {
     const files = { client: `${folder}/client.pcap`, server: `${folder}/server.pcap` };
+    const logs = { client: `${folder}/client.jsonl`, server: `${folder}/server.jsonl` };
+    const grid: SizeGrid = carrier === "ssh" ? SSH_GRID : TLS_GRID;
+    const drawn = await loadModel(model);
+    const seedsOfControl = {
+      client: bytes(hex(`${seed} ${name} control`)),
+      server: bytes(seeds.client),
+    };
+    const control = new WireControl(
+      plannedConnections(drawn, { master, ...seedsOfControl }, grid, CONTROLS),
+      { start, ask: statsOf, host: SERVER_ADDRESS, port: CONTROL, folder },
+    );
+    await control.listen();
     let genuine: Pick<Extract<WireTask, { is: "server" }>, "decoy" | "certificate"> = {};
     if (carrier === "smtp") {
       const postfix = await start("server", [
@@ -247,6 +265,7 @@ async function play(
         carrier,
         state: `${folder}/state`,
         seed: seeds.server,
+        log: logs.server,
         ...genuine,
       }),
       /"line".*\n/,
@@ -267,21 +286,44 @@ async function play(
         seed: seeds.client,
         door: DOOR,
         far: FAR,
+        log: logs.client,
       }),
       /ready.*\n/,
     );
+    await control.play();
     if (busy) await start("client", program({ is: "user", port: DOOR }), /ready.*\n/);
     await sleep(1000 * seconds);
     const stated = {
       client: (await statsOf(client)).lateness,
       server: (await statsOf(server)).lateness,
     };
+    await control.stop();
     const machine = await load();
     let dropped = 0;
     for (const dump of dumps) dropped += (await dump.stop()).dropped;
-    const [here, there] = [await connectionsIn(files.client), await connectionsIn(files.server)];
-    const grid: SizeGrid = carrier === "ssh" ? SSH_GRID : TLS_GRID;
-    const drawn = await loadModel(model);
+    const only = async (port: number) => {
+      const found = { client: "", server: "" };
+      for (const end of ["client", "server"] as const) {
+        found[end] = `${folder}/${end}-${port}.pcap`;
+        await run([
+          "tcpdump",
+          "-Z",
+          "root",
+          "-r",
+          files[end],
+          "-w",
+          found[end],
+          "tcp",
+          "port",
+          `${port}`,
+        ]);
+      }
+      return found;
+    };
+    const [own, bare] = [await only(PORTS[carrier]), await only(CONTROL)];
+    const [here, there] = [await connectionsIn(own.client), await connectionsIn(own.server)];
+    const events = { client: await eventsIn(logs.client), server: await eventsIn(logs.server) };
+    const unseen: Record<End, number[]> = { client: [], server: [] };
     const plans = plannedConnections(
       drawn,
       { master, client: bytes(seeds.client), server: bytes(seeds.server) },
@@ -314,16 +356,25 @@ async function play(
         : [readTls(connection), readTls(far)];
       const compared = compare(near, away, plan);
       all.push(compared);
+      for (const end of ["client", "server"] as const) {
+        unseen[end].push(...beyond(compared, end, statedByLog(events[end], plan, end)));
+      }
       if (compared.deviation !== undefined) {
         deviations.push(`connection ${plan.session}/${plan.serial}: ${compared.deviation}`);
       }
     }
     const sum = (of: (compared: Compared) => number) =>
       all.reduce((total, compared) => total + of(compared), 0);
+    const latenessOf = (end: End): EndLateness => ({
+      wire: summary(all.flatMap(({ late }) => late[end === "client" ? 0 : 1])),
+      stated: stated[end],
+      beyond: summary(unseen[end]),
+    });
     if (keep !== undefined) {
       await Deno.mkdir(keep, { recursive: true });
       for (const end of ["client", "server"] as const) {
         await Deno.copyFile(files[end], `${keep}/${name}-${end}.pcap`);
+        await Deno.copyFile(logs[end], `${keep}/${name}-${end}.jsonl`);
       }
     }
     return {
@@ -348,12 +399,12 @@ async function play(
         longest: Math.max(0, ...held),
       },
       late: {
-        client: summary(all.flatMap(({ late }) => late[0])),
-        server: summary(all.flatMap(({ late }) => late[1])),
+        client: latenessOf("client"),
+        server: latenessOf("server"),
       },
-      stated,
+      control: control.found(await connectionsIn(bare.client), await connectionsIn(bare.server)),
       dropped,
-      named: await named(files.client, carrier),
+      named: await named(own.client, carrier),
       deviations,
       load: machine,
     };
@@ -376,6 +427,42 @@ interface Options {
 
 const three = ({ max, median, p99 }: { median: number; p99: number; max: number }) =>
   [median, p99, max].map((ms) => ms.toFixed(2)).join(" / ");
+
+/** Table after table, lateness of both ends, and what is to be thought of it. */
+function printLateness(results: readonly Found[]): void {
+  print("How late, ms: median / 99th percentile / most");
+  const drawn = new Table({
+    head: [
+      "",
+      "",
+      "engine, tcpdump",
+      "engine says",
+      "beyond it",
+      "control, tcpdump",
+      "control says",
+      "beyond it",
+      "p99 within",
+    ],
+    style: { head: [], border: [] },
+  });
+  for (const { control, late, name } of results) {
+    for (const end of ["client", "server"] as const) {
+      const [ours, plain] = [late[end], control[end]];
+      drawn.push([
+        end === "client" ? name : "",
+        end,
+        three(ours.wire),
+        three(ours.stated),
+        three(ours.beyond),
+        three(plain.wire),
+        three(plain.stated),
+        three(plain.beyond),
+        verdict(ours, plain),
+      ]);
+    }
+  }
+  print(drawn.toString());
+}
 
 async function runAll(names: string[], { json, keep, seconds, seed }: Options): Promise<void> {
   const chosen = names.length === 0 ? CASES : names.map((name) => {
@@ -433,17 +520,7 @@ async function runAll(names: string[], { json, keep, seconds, seed }: Options): 
       `${named.pass} of ${recorded}`,
     ],
   );
-  print("How late, ms: median / 99th percentile / most; by tcpdump, and as the engine says");
-  table(
-    ["", "client, tcpdump", "client, engine", "server, tcpdump", "server, engine", "openings"],
-    ({ late, openings, stated }) => [
-      three(late.client),
-      three(stated.client),
-      three(late.server),
-      three(stated.server),
-      openings.compared === 0 ? "-" : three(openings.late),
-    ],
-  );
+  printLateness(results);
   for (const { named: { begins, lengths, rules }, name } of results) {
     print(
       `${name}: a client's first payload has ${lengths.join(", ")} bytes, begins with ${

@@ -119,7 +119,7 @@ export function readTls(connection: Connection): RecordedConnection {
 export function readSsh(
   client: Connection,
   server: Connection,
-  plan: PlannedConnection,
+  plan: Pick<PlannedConnection, "messages">,
 ): [RecordedConnection, RecordedConnection] {
   const ends = [client, server].map((
     connection,
@@ -316,7 +316,7 @@ const FORGIVEN = 20;
 function latenessAt(
   end: End,
   { begin, connection, pieces }: RecordedConnection,
-  plan: PlannedConnection,
+  plan: Pick<PlannedConnection, "messages" | "close">,
 ): { late: number[]; which: number[]; early: number; queued: number; first?: string } {
   const [own, peer] = end === "client" ? [0, 1] as const : [1, 0] as const;
   const sent = new Seen(connection, own);
@@ -390,7 +390,7 @@ function latenessAt(
 export function compare(
   client: RecordedConnection,
   server: RecordedConnection,
-  plan: PlannedConnection,
+  plan: Pick<PlannedConnection, "messages" | "close">,
 ): Compared {
   const planned: [number, number] = [0, 0];
   const exact: [number, number] = [0, 0];

@@ -19,6 +19,7 @@ export type WireTask =
     readonly carrier: string;
     readonly state: string;
     readonly seed: string;
+    readonly log?: string;
     readonly decoy?: number;
     readonly certificate?: { readonly cert: string; readonly key: string };
   }
@@ -30,6 +31,7 @@ export type WireTask =
     readonly seed: string;
     readonly door: number;
     readonly far: number;
+    readonly log?: string;
   }
   | { readonly is: "far" | "user"; readonly port: number };
 
@@ -65,6 +67,7 @@ async function run(task: WireTask): Promise<void> {
       state,
       allowPrivate: true,
       leadSeed: bytesOf(seed),
+      ...(task.log === undefined ? {} : { wireLog: task.log }),
       ...(alpn === undefined ? {} : { alpn }),
       ...(decoy === undefined ? {} : { decoy: { host: "127.0.0.1", port: decoy } }),
       ...(certificate === undefined ? {} : { certificate }),
@@ -85,6 +88,7 @@ async function run(task: WireTask): Promise<void> {
       schedule: "strict",
       form: "derived",
       sessions: 1,
+      ...(task.log === undefined ? {} : { wireLog: task.log }),
       forwards: [{
         local: { host: "127.0.0.1", port: task.door },
         destination: { host: "127.0.0.1", port: task.far },

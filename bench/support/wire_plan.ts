@@ -1,7 +1,7 @@
 import type { ConnectionPlan, CoverModel, DataRequest, End } from "../../models/mod.ts";
 import { substream } from "../../models/mod.ts";
 import { digestHead, encodeSetup, frameOverhead } from "../../playback/engine_frames.ts";
-import { type DrawnOpenings, Lead, type SizeGrid } from "../../playback/mod.ts";
+import { type DrawnOpenings, Lead, type Opening, type SizeGrid } from "../../playback/mod.ts";
 import { recordsOf } from "../../playback/script.ts";
 import { HELLO_LENGTH, TOKEN_LENGTH } from "../../transports/mimic/mod.ts";
 
@@ -24,6 +24,8 @@ export interface PlannedConnection {
   readonly close: ConnectionPlan["close"];
   /** After the start of the one before, if that is what its opening counts from: milliseconds. */
   readonly opensAfter: number | undefined;
+  /** When it opens. */
+  readonly opening: Pick<Opening, "after" | "time">;
   /** Connections that there must be room for when it opens: its own, and those of the episode that it begins. */
   readonly room: number;
 }
@@ -123,6 +125,7 @@ export function plannedConnections(
       messages: messagesOf(plan, grid),
       close: plan.close,
       opensAfter: opening.after === "start" && serial > 0 ? opening.time : undefined,
+      opening: { after: opening.after, time: opening.time },
       room: opening.begins ? roomOf(openings, session, serial, model.mostOpen ?? 1) : 1,
     });
     serial++;

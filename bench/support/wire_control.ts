@@ -1,0 +1,127 @@
+import { fileURLToPath } from "node:url";
+import type { Connection } from "../../capture/mod.ts";
+import type { Running } from "../../lab/process.ts";
+import type { End } from "../../models/mod.ts";
+import { compare, type RecordedConnection } from "./wire_compare.ts";
+import {
+  CONTROL_HELLO,
+  type ControlStats,
+  controlStatsFile,
+  type ControlTask,
+} from "./wire_control_end.ts";
+import { beyond, type EndLateness, summary } from "./wire_late.ts";
+import type { PlannedConnection } from "./wire_plan.ts";
+
+/** Where and how a {@linkcode WireControl} runs. */
+export interface WireControlOptions {
+  /** Starts a program at an end and waits until it has said something. */
+  readonly start: (end: End, argv: string[], said: RegExp) => Promise<Running>;
+  /** Asks a program for one line. */
+  readonly ask: (process: Running) => Promise<unknown>;
+  /** Where its server listens. */
+  readonly host: string;
+  readonly port: number;
+  /** For its files. */
+  readonly folder: string;
+}
+
+const ENDS = ["client", "server"] as const;
+
+/**
+ * A plain program at both ends of the link, which plays plans of the same model with bare TCP beside the engine: as
+ * many connections, messages and bytes in a second. What the recordings show of it beyond what it says itself is what
+ * this machine adds, and nothing of ours.
+ */
+export class WireControl {
+  readonly #plans: readonly PlannedConnection[];
+  readonly #options: WireControlOptions;
+  readonly #ends: Partial<Record<End, Running>> = {};
+  readonly #stats: Partial<Record<End, ControlStats>> = {};
+
+  /** It is to play `plans`. */
+  constructor(plans: readonly PlannedConnection[], options: WireControlOptions) {
+    this.#plans = plans;
+    this.#options = options;
+  }
+
+  get #file(): string {
+    return `${this.#options.folder}/control.json`;
+  }
+
+  /** Starts its server. */
+  async listen(): Promise<void> {
+    await Deno.writeTextFile(this.#file, JSON.stringify(this.#plans));
+    await this.#start("server");
+  }
+
+  /** Starts its client, which begins to play. */
+  async play(): Promise<void> {
+    await this.#start("client");
+  }
+
+  async #start(end: End): Promise<void> {
+    const { host, port, start } = this.#options;
+    const task: ControlTask = { end, host, port, plans: this.#file };
+    this.#ends[end] = await start(end, [
+      Deno.execPath(),
+      ...["run", "--quiet", "--no-prompt", "--no-check", "--allow-net", "--allow-read"],
+      ...["--allow-write", "--allow-env", "--allow-sys"],
+      fileURLToPath(new URL("wire_control_end.ts", import.meta.url)),
+      JSON.stringify(task),
+    ], /ready.*\n/);
+  }
+
+  /** Takes what both ends have counted. */
+  async stop(): Promise<void> {
+    for (const end of ENDS) {
+      await this.#options.ask(this.#ends[end]!);
+      const text = await Deno.readTextFile(controlStatsFile({ end, plans: this.#file }));
+      this.#stats[end] = JSON.parse(text) as ControlStats;
+    }
+  }
+
+  /** How late it was, by the recordings at both ends and by its own words. */
+  found(client: readonly Connection[], server: readonly Connection[]): Record<End, EndLateness> {
+    const late: Record<End, number[]> = { client: [], server: [] };
+    const more: Record<End, number[]> = { client: [], server: [] };
+    for (const [number, connection] of client.entries()) {
+      const plan = this.#plans[number];
+      const far = server.find(({ clientPort, startTime }) =>
+        clientPort === connection.clientPort && Math.abs(startTime - connection.startTime) < 5000
+      );
+      if (plan === undefined || far === undefined) continue;
+      if (["cut", "timeout"].includes(connection.end.how)) continue;
+      const compared = compare(readControl(connection, plan), readControl(far, plan), plan);
+      for (const [side, end] of ENDS.entries()) {
+        late[end].push(...compared.late[side]!);
+        more[end].push(...beyond(compared, end, this.#stats[end]!.stated[number] ?? []));
+      }
+    }
+    const of = (end: End): EndLateness => ({
+      wire: summary(late[end]),
+      stated: this.#stats[end]!.lateness,
+      beyond: summary(more[end]),
+    });
+    return { client: of("client"), server: of("server") };
+  }
+}
+
+/** A connection of the control as recorded: its pieces are known without being looked for. */
+function readControl(connection: Connection, plan: PlannedConnection): RecordedConnection {
+  const begin = [CONTROL_HELLO, 0] as const;
+  const pieces = (end: End) => {
+    let offset: number = begin[end === "client" ? 0 : 1];
+    return plan.messages.filter((message) => message.end === end).flatMap(({ records }) =>
+      records.map((size) => {
+        offset += size;
+        return { offset: offset - size, size };
+      })
+    );
+  };
+  return {
+    connection: { ...connection, handshake: { ...connection.handshake, bytes: begin } },
+    pieces: [pieces("client"), pieces("server")],
+    own: [0, 0],
+    begin,
+  };
+}
