@@ -517,7 +517,7 @@ async function runAll(names: string[], { json, keep, seconds, seed }: Options): 
       `${own[0]} + ${own[1]}`,
       `${named.tshark} of ${named.spoke}`,
       `${named.ndpi} of ${recorded}`,
-      `${named.pass} of ${recorded}`,
+      `${named.pass} of ${named.spoke}`,
     ],
   );
   printLateness(results);
@@ -529,14 +529,16 @@ async function runAll(names: string[], { json, keep, seconds, seed }: Options): 
         `and is no fully encrypted traffic by: ${rules.join(", ")}`,
     );
   }
-  for (const { dropped, load, name, openings, queued, unfinished } of results) {
+  for (const { dropped, load, name, named, openings, queued, recorded, unfinished } of results) {
     print(
       `${name}: ${openings.held} openings waited until there was room for them or the first connection had been ` +
         `answered, ${openings.longest.toFixed(0)} ms at most`,
     );
     print(
-      `${name}: ${unfinished} connections not over at the end and left out; ${queued} messages behind bytes that ` +
-        `TCP had not sent; ${dropped} packets missed by tcpdump; load ${load}`,
+      `${name}: ${unfinished} connections not over at the end and left out, ${
+        recorded - named.spoke
+      } without a ` +
+        `word yet; ${queued} messages behind bytes that TCP had not sent; ${dropped} packets missed by tcpdump; load ${load}`,
     );
   }
 }
