@@ -88,6 +88,12 @@ export interface EpisodePlan {
    * the episode's first. If absent, {@linkcode CoverModel.connectionGap} says it.
    */
   readonly pause?: number;
+  /**
+   * The end that each of them shares, by a number; null where a connection ends by itself, as all do if absent. Those
+   * of one number are closed at once, as when a window is closed: of them, those that the client is to close by FIN wait
+   * for each other.
+   */
+  readonly ends?: readonly (number | null)[];
 }
 
 /** One session of one user: pauses before each episode. */

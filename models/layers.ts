@@ -35,6 +35,11 @@ export interface Layers {
   readonly click?: {
     /** Milliseconds between the starts of each click that was observed. */
     readonly starts: readonly (readonly number[])[];
+    /**
+     * For each of them, what its connections ended with: those of one number were closed by their client at once, null
+     * was not closed with another of the click. Nothing shares an end if absent.
+     */
+    readonly ends?: readonly (readonly (number | null)[])[] | undefined;
     /** Milliseconds from a click's last start to the next click's first, within an episode. */
     readonly pause: LinearTable;
   } | undefined;
@@ -56,20 +61,30 @@ export interface Layers {
   } | undefined;
 }
 
+/** One connection of a click is the first, so that there are no more ends than this. */
+const endSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(MOST_CLICK));
+
 /** Validates {@linkcode Layers}. */
 export const layersSchema: v.GenericSchema<unknown, Layers> = v.strictObject({
   open: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
   connectionGap: v.optional(linearSchema),
-  click: v.optional(
+  click: v.optional(v.pipe(
     v.strictObject({
       starts: v.pipe(
         v.array(v.pipe(v.array(timeSchema), v.maxLength(MOST_CLICK))),
         v.minLength(1),
         v.maxLength(MOST_KNOTS),
       ),
+      ends: v.optional(v.array(v.array(v.nullable(endSchema)))),
       pause: linearSchema,
     }),
-  ),
+    v.check(
+      ({ ends, starts }) =>
+        ends === undefined || ends.length === starts.length &&
+          ends.every((click, at) => click.length === starts[at]!.length + 1),
+      "the shared ends are not those of the clicks",
+    ),
+  )),
   episode: v.optional(
     v.strictObject({
       connections: stepSchema(1, 10_000),
@@ -95,11 +110,12 @@ export function drawSession(layers: Layers, random: Random): SessionPlan | undef
 
 type Click = NonNullable<Layers["click"]>;
 
-/** Milliseconds between the starts of a click that is like one of those observed. */
-function drawClick({ starts }: Click, random: Random): number[] {
-  return starts[random.integer(starts.length)]!.map((gap) =>
-    gap * (1 + CLICK_REACH * (2 * random.float() - 1))
-  );
+/** A click like one of those observed, as an episode of its own: its first connection starts at 0. */
+function drawClick({ ends, starts }: Click, random: Random): EpisodePlan {
+  const click = random.integer(starts.length);
+  const gaps = starts[click]!.map((gap) => gap * (1 + CLICK_REACH * (2 * random.float() - 1)));
+  const shared = ends?.[click];
+  return { starts: [0, ...gaps], ...(shared === undefined ? {} : { ends: shared }) };
 }
 
 /** Draws how long a person who goes on takes until the next thing; undefined where no captures showed it. */
@@ -115,15 +131,22 @@ export function drawEpisode(layers: Layers, random: Random): EpisodePlan | undef
   const { click, episode, session } = layers;
   if (session === undefined || episode === undefined) {
     if (click === undefined) return undefined;
-    return { starts: [0, ...drawClick(click, random)], pause: drawFrom(click.pause, random) };
+    return { ...drawClick(click, random), pause: drawFrom(click.pause, random) };
   }
   const { clicks, connections, gap } = episode;
   if (click !== undefined && clicks !== undefined) {
-    const all = [0, ...drawClick(click, random)];
+    const first = drawClick(click, random);
+    const starts = [...first.starts];
+    const ends = [...first.ends ?? []];
     for (let left = drawFrom(clicks, random); left > 1; left--) {
-      all.push(drawFrom(click.pause, random), ...drawClick(click, random));
+      const before = starts.length;
+      const pause = drawFrom(click.pause, random);
+      const next = drawClick(click, random);
+      starts.push(pause, ...next.starts.slice(1));
+      // A click has no more ends than connections: those of different clicks stay apart.
+      ends.push(...(next.ends ?? []).map((end) => end === null ? null : before + end));
     }
-    return { starts: all };
+    return click.ends === undefined ? { starts } : { starts, ends };
   }
   const starts = [0];
   for (let left = drawFrom(connections, random); left > 1; left--) {

@@ -3,6 +3,7 @@ import type { Clock, Timer } from "./clock.ts";
 import type { CloseReason, CoverConnection, CoverListener } from "./cover_connection.ts";
 import type { TunnelPort } from "./reliable_tunnel.ts";
 import type { Script, ScriptMessage } from "./script.ts";
+import type { Farewell } from "./shared_ends.ts";
 import { wireSize } from "./size_grid.ts";
 import type { EngineStats } from "./stats.ts";
 import type { WireEvent } from "./wire_log.ts";
@@ -58,6 +59,8 @@ export interface PlayerOptions {
   readonly dataAllowed: boolean;
   /** Milliseconds without any progress after which the connection is given up; asked for again. */
   readonly stall: () => number;
+  /** Says when this end closes, if the script leaves it to this end, in place of the script. */
+  readonly farewell?: Farewell;
   /** Counts. */
   readonly stats: EngineStats;
   /** Called before a record is filled, with the bytes that the tunnel will fill. */
@@ -73,6 +76,9 @@ const LOW_WATER = 65536;
 
 /** A message later than this moves what follows it; smaller lateness does not add up. */
 const FORGIVEN = 20;
+
+/** Milliseconds beyond its own time to close that a connection waits for those that it is to close with. */
+const FAREWELL_PATIENCE = 30_000;
 
 /** Bytes that a connection without a shape writes at once. */
 const FREE_WRITE = 65536;
@@ -344,6 +350,9 @@ export class ConnectionPlayer implements CoverListener {
     this.#waited = false;
     const due = this.#trigger + (message ?? script.close!).time;
     this.#due = due;
+    if (message === undefined && this.#options.farewell !== undefined) {
+      return this.#awaitFarewell(due);
+    }
     const act = () => {
       this.#timer = undefined;
       if (message === undefined) {
@@ -457,6 +466,22 @@ export class ConnectionPlayer implements CoverListener {
     this.#log(clock.now(), { what: "record", size: wire });
   }
 
+  /** Closes when those that this connection is to close with do. */
+  #awaitFarewell(due: number): void {
+    const { clock, farewell, script } = this.#options;
+    const close = (planned: number) => {
+      if (this.#done || this.#closing !== undefined) return;
+      if (this.#timer !== undefined) clock.cancel(this.#timer);
+      this.#timer = undefined;
+      this.#due = planned;
+      this.#closing = script.close!.how;
+      this.#close();
+    };
+    const latest = due + FAREWELL_PATIENCE;
+    this.#timer = clock.at(latest, () => close(latest));
+    farewell!.ready(this.#trigger, due, close);
+  }
+
   /** Closes as planned, once everything written has left. */
   #close(): void {
     const { clock, connection, stats } = this.#options;
@@ -517,6 +542,7 @@ export class ConnectionPlayer implements CoverListener {
     if (end.completed) stats.completed++;
     else stats.unclean++;
     if (end.stalled) stats.stalled++;
+    this.#options.farewell?.leave();
     tunnel.connectionClosed(number, end.clean ?? false);
     onDone({
       completed: end.completed,

@@ -19,6 +19,7 @@ import { type PlanSender, PlanStore } from "./plans_sent.ts";
 import { DEFAULT_POLICY, type Policy, PolicyMeter, type PolicyUse } from "./policy.ts";
 import type { TunnelPort } from "./reliable_tunnel.ts";
 import type { Script } from "./script.ts";
+import type { Farewell } from "./shared_ends.ts";
 import { SpareTime } from "./spare_time.ts";
 import { EngineStats } from "./stats.ts";
 import { varintLength } from "./varint.ts";
@@ -81,6 +82,8 @@ export interface Played {
   readonly inline?: Uint8Array | undefined;
   /** Told of the first two bytes of the peer's tunnel. */
   readonly onHead?: (live: Live, head: Uint8Array) => void;
+  /** Says when our end closes, if the plan leaves it to our end, in place of the plan. */
+  readonly farewell?: Farewell;
   /** Called when it has ended. */
   readonly closed: (report: PlayReport) => void;
 }
@@ -195,7 +198,8 @@ export abstract class Engine {
 
   /** Plays this end of an open connection. */
   protected play(played: Played): Live {
-    const { closed, connection, inline, kind = 0, onHead, onPeerPrefix, opened, script } = played;
+    const { closed, connection, farewell, inline, kind = 0, onHead, onPeerPrefix, opened, script } =
+      played;
     const { peerPrefix, prefix, seal, serial, session, unseal } = played;
     const { onFault, onWire } = this.#options;
     const number = connectionNumber(session, serial);
@@ -242,6 +246,7 @@ export abstract class Engine {
         dataAllowed: onPeerPrefix === undefined || seal !== undefined,
         stall: () => this.stallOf(live),
         stats: this.stats,
+        ...(farewell === undefined ? {} : { farewell }),
         beforeRecord: (room) => this.#beforeRecord(live, room),
         ...(onWire === undefined ? {} : { onWire }),
         onDone: (report) => {

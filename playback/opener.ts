@@ -31,6 +31,7 @@ import { PlanFormatError } from "./plan_codec.ts";
 import { PlanSender } from "./plans_sent.ts";
 import { type GoesOn, type OpenRequest, Schedule } from "./schedule.ts";
 import { Script } from "./script.ts";
+import { SharedEnds } from "./shared_ends.ts";
 
 /** What an {@linkcode Opener} needs. */
 export interface OpenerOptions extends EngineOptions {
@@ -159,6 +160,7 @@ export class Opener extends Engine {
   readonly #slots: Schedule[] = [];
   readonly #dials: Dials;
   readonly #patience: Patience;
+  readonly #ends: SharedEnds;
   /** The master's lead, where that is not this end: drawn here in derived form, a store of what comes otherwise. */
   #theirs: Lead | "store" | undefined;
   /** What connections of each kind carry, where the master has said it. */
@@ -203,6 +205,7 @@ export class Opener extends Engine {
     this.#patience = new Patience(options.clock, options.patience ?? 5000, () => {
       for (const slot of this.#slots) slot.poke();
     });
+    this.#ends = new SharedEnds(options.clock);
     if (this.#form === "embedded") this.#embed();
     options.tunnel.onDemand = () => this.#onDemand();
   }
@@ -350,7 +353,7 @@ export class Opener extends Engine {
     const { connection, ...proof } = dialled;
     if (this.#stopped) return connection.close("fin");
     this.#grid = connection.grid;
-    const { planned, serial, session } = request;
+    const { end, planned, serial, session } = request;
     this.sender?.opened(session, serial);
     let plan: ConnectionStart;
     try {
@@ -360,9 +363,12 @@ export class Opener extends Engine {
       connection.close("rst");
       return this.#fail(error);
     }
+    const { by, how } = plan.script.close ?? {};
+    const shares = end !== undefined && by === "client" && how === "fin";
     this.play({
       ...proof,
       ...plan,
+      ...(shares ? { farewell: this.#ends.join(session, end) } : {}),
       connection,
       session,
       serial,

@@ -13,6 +13,8 @@ export interface Opening {
   readonly time: number;
   /** Whether an episode begins with it: demand may then begin it sooner. */
   readonly begins: boolean;
+  /** The end that it shares with others of its session, by a number that only they have. */
+  readonly end?: number;
 }
 
 /** Where a schedule learns when connections open. */
@@ -133,6 +135,11 @@ export class DrawnOpenings implements OpeningSource {
         return;
       }
       const [first, ...others] = episode.starts;
+      const endOf = (index: number) => {
+        const end = episode.ends?.[index] ?? null;
+        // There are no more ends than connections: those of different episodes stay apart.
+        return end === null ? {} : { end: next + Math.min(end, others.length) };
+      };
       if (first === undefined) continue;
       if (book.openings.length > MOST_OPENINGS) {
         book.from += book.openings.length;
@@ -143,9 +150,15 @@ export class DrawnOpenings implements OpeningSource {
         after: follows && episode.pause !== undefined ? "start" : "quiet",
         time: pause + pauseOf(first),
         begins: true,
+        ...endOf(0),
       });
-      for (const gap of others) {
-        book.openings.push({ after: "start", time: pauseOf(gap), begins: false });
+      for (const [index, gap] of others.entries()) {
+        book.openings.push({
+          after: "start",
+          time: pauseOf(gap),
+          begins: false,
+          ...endOf(index + 1),
+        });
       }
       return;
     }

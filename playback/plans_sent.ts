@@ -30,13 +30,23 @@ const MAX_PLAN_BYTES = 1048576;
 const AFTER = ["start", "close", "quiet"] as const;
 const END = 3;
 const BEGINS = 4;
+const SHARES = 8;
 const TICKS = 64;
 
 function encodeOpening(opening: Opening | "end"): Uint8Array {
   if (opening === "end") return packNumbers([END]);
-  const { after, begins, time } = opening;
-  const code = AFTER.indexOf(after) + (begins ? BEGINS : 0);
-  return packNumbers([code, Math.round(Math.min(time, MOST_PAUSE) * TICKS)]);
+  const { after, begins, end, time } = opening;
+  const code = AFTER.indexOf(after) + (begins ? BEGINS : 0) + (end === undefined ? 0 : SHARES);
+  const ticks = Math.round(Math.min(time, MOST_PAUSE) * TICKS);
+  return packNumbers(end === undefined ? [code, ticks] : [code, ticks, end]);
+}
+
+/** Where the number that begins at `from` ends; undefined if more bytes are needed. */
+function numberEnd(bytes: Uint8Array, from: number, what: string): number | undefined {
+  let at = from;
+  while (at < bytes.length && bytes[at]! >= 128) at++;
+  if (at > from + 8) throw new PlanFormatError(`an opening's ${what} is too long`);
+  return at < bytes.length ? at + 1 : undefined;
 }
 
 /** The opening at the head of `bytes`, and its length; undefined if more bytes are needed. */
@@ -46,16 +56,18 @@ function decodeOpening(
   if (bytes.length === 0) return undefined;
   if (bytes[0] === END) return { opening: "end", length: 1 };
   const after = AFTER[bytes[0]! % BEGINS];
-  if (after === undefined || bytes[0]! >= 2 * BEGINS) {
+  if (after === undefined || bytes[0]! >= 2 * SHARES) {
     throw new PlanFormatError(`an unknown opening ${bytes[0]}`);
   }
-  let end = 1;
-  while (end < bytes.length && bytes[end]! >= 128) end++;
-  if (end > 9) throw new PlanFormatError("an opening's time is too long");
-  if (end === bytes.length) return undefined;
-  const { numbers } = unpackNumbers(bytes.subarray(1, end + 1), 1);
-  const time = Math.min(numbers[0]! / TICKS, MOST_PAUSE);
-  return { opening: { after, time, begins: bytes[0]! >= BEGINS }, length: end + 1 };
+  const shares = bytes[0]! >= SHARES;
+  const begins = (bytes[0]! & BEGINS) > 0;
+  const timed = numberEnd(bytes, 1, "time");
+  if (timed === undefined) return undefined;
+  const length = shares ? numberEnd(bytes, timed, "shared end") : timed;
+  if (length === undefined) return undefined;
+  const { numbers: [ticks, end] } = unpackNumbers(bytes.subarray(1, length), shares ? 2 : 1);
+  const time = Math.min(ticks! / TICKS, MOST_PAUSE);
+  return { opening: { after, time, begins, ...(end === undefined ? {} : { end }) }, length };
 }
 
 /** A connection to come, as its leader knows it. */

@@ -11,6 +11,8 @@ export interface OpenRequest {
   readonly kind: number;
   /** When it was planned to open. */
   readonly planned: number;
+  /** The end that it shares with others of its session, if it does. */
+  readonly end?: number;
   /** To be called when it is being opened. */
   readonly started: (time: number) => void;
   /** To be called when it has closed. */
@@ -235,7 +237,7 @@ export class Schedule {
     return begins ? before.started : before.planned;
   }
 
-  #fire({ begins }: Opening, due: number): void {
+  #fire({ begins, end }: Opening, due: number): void {
     const { clock, kind, open } = this.#options;
     const forgiving = (time: number) => time - due < FORGIVEN ? due : time;
     if (begins) this.#kind = kind();
@@ -252,6 +254,7 @@ export class Schedule {
       serial: this.#serial++,
       kind: this.#kind,
       planned: due,
+      ...(end === undefined ? {} : { end }),
       started: (time) => {
         before.started = forgiving(time);
         this.#arm();

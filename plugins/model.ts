@@ -43,7 +43,8 @@ export interface ModelPlugin {
   /** The pauses of one session; a single episode without end if absent. */
   session?(random: Random): SessionPlan | undefined;
   /**
-   * The starts of one episode, without sessions also the pause before it; connections follow one another if absent.
+   * The starts of one episode, without sessions also the pause before it, and which of its connections end together;
+   * connections follow one another if absent.
    */
   episode?(random: Random): EpisodePlan | undefined;
   /** Without episodes: milliseconds to the next connection's start; it waits for the close if absent. */

@@ -44,6 +44,8 @@ export interface ObservedLayers {
   readonly connectionGaps: readonly number[];
   /** Milliseconds between the starts of each completed click. */
   readonly clicks: readonly (readonly number[])[];
+  /** For each of them, the end that each of its connections shared; null where there was none. */
+  readonly clickEnds?: readonly (readonly (number | null)[])[];
   /** Milliseconds from a click's last start to the next click, within episodes. */
   readonly clickPauses: readonly number[];
   /** Clicks in each completed episode. */

@@ -196,7 +196,11 @@ export class Observer {
     if (!isOf(connection, protocol, byPort)) return "another protocol";
     if (connection.start !== "syn") return "opening not captured";
     if (carries(connection)) {
-      this.timeline.add(connection.clientAddress, connection.startTime, connection.endTime);
+      const { clientAddress, endTime, startTime } = connection;
+      const closed = end.by === CLIENT && end.how === "fin" && end.time !== undefined
+        ? startTime + end.time
+        : undefined;
+      this.timeline.add(clientAddress, startTime, endTime, closed);
     }
     if (connection.oneSided) return "one direction only";
     if (handshake.carrier !== "unknown" && !protocol.handshakes.includes(handshake.carrier)) {

@@ -18,6 +18,24 @@ export const SESSION_TIMEOUT = 300_000;
  */
 export const CLICK_TIMEOUT = 1_000;
 
+/**
+ * What a client closes within this many milliseconds of one another it closed at once: with a window, a browser closes
+ * its connections within six or seven.
+ */
+export const SHARED_END = 10;
+
+/** Ends that fewer of all connections share are shared by chance. Of mail that is 6 %. */
+const LEAST_SHARED = 0.1;
+
+/** A connection as the timeline keeps it. */
+interface Seen {
+  readonly client: number;
+  readonly start: number;
+  readonly end: number;
+  /** When its client closed it, by FIN. */
+  readonly closed: number | undefined;
+}
+
 /** A layer that rests on fewer completed observations than this is absent. */
 export const LEAST_OBSERVATIONS = 5;
 
@@ -41,10 +59,11 @@ const MOST_STARTS = 1_000_000;
  */
 export class Timeline {
   readonly #clients = new Map<string, number>();
-  #connections: { client: number; start: number; end: number }[] = [];
+  #connections: Seen[] = [];
   #count = 0;
   readonly #connectionGaps: number[] = [];
   readonly #clicks: number[][] = [];
+  readonly #clickEnds: (number | null)[][] = [];
   readonly #clickPauses: number[] = [];
   readonly #episodeClicks: number[] = [];
   readonly #episodeConnections: number[] = [];
@@ -56,8 +75,11 @@ export class Timeline {
   /** Connections that came after the limit and were left out. */
   leftOut = 0;
 
-  /** A connection of `client` (forgotten at the capture's end), in milliseconds of any one clock. */
-  add(client: string, start: number, end: number): void {
+  /**
+   * A connection of `client` (forgotten at the capture's end), in milliseconds of any one clock; `closed` says when the
+   * client closed it by FIN, if it did.
+   */
+  add(client: string, start: number, end: number, closed?: number): void {
     if (this.#count >= MOST_STARTS) {
       this.leftOut++;
       return;
@@ -65,7 +87,7 @@ export class Timeline {
     this.#count++;
     let number = this.#clients.get(client);
     if (number === undefined) this.#clients.set(client, number = this.#clients.size);
-    this.#connections.push({ client: number, start, end });
+    this.#connections.push({ client: number, start, end, closed });
   }
 
   /** The capture has ended; its last packet had this time. */
@@ -81,18 +103,21 @@ export class Timeline {
     this.#clients.clear();
   }
 
-  #client(connections: readonly { start: number; end: number }[], captureEnd: number): void {
+  #client(connections: readonly Seen[], captureEnd: number): void {
     this.#mostOpen = Math.max(this.#mostOpen, mostOpen(connections));
     let episodes = 1;
     let inEpisode = 1;
     let clicks = 1;
     let click: number[] = [];
+    let members = [connections[0]!];
     let gaps: number[] = [];
     let episodeEnd = connections[0]!.end;
     let before = connections[0]!.start;
     const endClick = () => {
       this.#clicks.push(click.slice(0, MOST_CLICK));
+      this.#clickEnds.push(sharedEnds(members.slice(0, MOST_CLICK + 1)));
       click = [];
+      members = [];
     };
     const endEpisode = () => {
       endClick();
@@ -103,7 +128,8 @@ export class Timeline {
       inEpisode = 1;
       gaps = [];
     };
-    for (const { start, end } of connections.slice(1)) {
+    for (const one of connections.slice(1)) {
+      const { end, start } = one;
       const gap = start - before;
       before = start;
       if (gap <= EPISODE_TIMEOUT) {
@@ -116,10 +142,12 @@ export class Timeline {
           clicks++;
           this.#clickPauses.push(gap);
         }
+        members.push(one);
         episodeEnd = Math.max(episodeEnd, end);
         continue;
       }
       endEpisode();
+      members.push(one);
       if (start - episodeEnd <= SESSION_TIMEOUT) {
         this.#connectionGaps.push(gap);
         this.#pauses.push(Math.max(0, start - episodeEnd));
@@ -141,6 +169,7 @@ export class Timeline {
       mostOpen: this.#mostOpen,
       connectionGaps: this.#connectionGaps,
       clicks: this.#clicks,
+      clickEnds: this.#clickEnds,
       clickPauses: this.#clickPauses,
       episodeClicks: this.#episodeClicks,
       episodeConnections: this.#episodeConnections,
@@ -157,10 +186,12 @@ export class Timeline {
  */
 export function layersOf(observed: ObservedLayers): Layers {
   const { connectionGaps, episodeConnections, episodeGaps, sessionEpisodes, pauses } = observed;
-  const { clickPauses, clicks, episodeClicks, mostOpen = 0 } = observed;
-  const click = !enough(clicks) || !enough(clickPauses)
-    ? undefined
-    : { starts: thinned(clicks), pause: linearTable(clickPauses) };
+  const { clickEnds = [], clickPauses, clicks, episodeClicks, mostOpen = 0 } = observed;
+  const click = !enough(clicks) || !enough(clickPauses) ? undefined : {
+    starts: thinned(clicks),
+    ...(isUsual(clickEnds.flat()) ? { ends: thinned(clickEnds) } : {}),
+    pause: linearTable(clickPauses),
+  };
   const episode = !shown(episodeConnections, episodeGaps) ? undefined : {
     connections: stepTable(episodeConnections),
     ...(click === undefined ? {} : { clicks: stepTable(episodeClicks) }),
@@ -193,10 +224,34 @@ function mostOpen(connections: readonly { start: number; end: number }[]): numbe
   return most;
 }
 
+/** Which of some connections their client closed at once: the number of the end of each, null if it has none with others. */
+function sharedEnds(connections: readonly Seen[]): (number | null)[] {
+  const closed = connections.filter((one) => one.closed !== undefined)
+    .sort((a, b) => a.closed! - b.closed!);
+  const together: Seen[][] = [];
+  for (const [index, one] of closed.entries()) {
+    const before = closed[index - 1];
+    if (before !== undefined && one.closed! - before.closed! <= SHARED_END) {
+      together.at(-1)!.push(one);
+    } else together.push([one]);
+  }
+  const several = together.filter(({ length }) => length > 1);
+  return connections.map((one) => {
+    const end = several.findIndex((members) => members.includes(one));
+    return end < 0 ? null : end;
+  });
+}
+
 /** At most {@linkcode MOST_KNOTS} of a list, evenly spaced. */
 function thinned<T>(list: readonly T[]): readonly T[] {
   const count = Math.min(list.length, MOST_KNOTS);
   return Array.from({ length: count }, (_, i) => list[Math.floor(i * list.length / count)]!);
+}
+
+/** Whether so many connections share ends that it is no chance. */
+function isUsual(ends: readonly (number | null)[]): boolean {
+  const shared = ends.filter((end) => end !== null);
+  return enough(shared) && shared.length >= LEAST_SHARED * ends.length;
 }
 
 function enough(list: readonly unknown[]): boolean {

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { drawConnectionGap, drawEpisode, drawPause, drawSession } from "../../models/layers.ts";
+import * as v from "valibot";
+import {
+  drawConnectionGap,
+  drawEpisode,
+  drawPause,
+  drawSession,
+  layersSchema,
+} from "../../models/layers.ts";
 import { layersOf, swingLayersOf, Timeline } from "../../models/learn/timeline.ts";
+import { linearTable } from "../../models/quantile_table.ts";
 import { randomOf } from "./made.ts";
 
 Deno.test("Swing's rules: 30 s makes an episode, 5 min a session, per client", () => {
@@ -29,6 +37,7 @@ Deno.test("gaps between captures never count, nor what a capture's end cuts off"
     timeline.endCapture(capture * 10_000 + 1_000);
   }
   assert.deepEqual(timeline.observed(), {
+    clickEnds: [],
     clickPauses: [],
     clicks: [],
     connectionGaps: [],
@@ -142,4 +151,72 @@ Deno.test("an episode is drawn of whole clicks with pauses between; without sess
     swingLayersOf(users.observed()),
     { ...swing, episode: { connections: swing.episode!.connections, gap: swing.episode!.gap } },
   );
+});
+
+Deno.test("what a client closes at once is learned with the click that opened it, where it is no chance", () => {
+  const timeline = new Timeline();
+  for (let i = 0; i < 6; i++) {
+    const start = i * 10_000;
+    // Two windows, of which one outlives the other, one connection that the server closes, one closed alone.
+    timeline.add("a", start, start + 3_000, start + 3_000);
+    timeline.add("a", start + 100, start + 2_005, start + 2_005);
+    timeline.add("a", start + 200, start + 1_000);
+    timeline.add("a", start + 300, start + 2_000, start + 2_000);
+    timeline.add("a", start + 310, start + 1_500, start + 1_500);
+    timeline.add("a", start + 400, start + 3_007, start + 3_007);
+    timeline.add("a", start + 5_000, start + 6_000, start + 6_000);
+  }
+  timeline.endCapture(90_000);
+  const { clickEnds } = timeline.observed();
+  assert.deepEqual(clickEnds!.slice(0, 2), [[1, 0, null, 0, null, 1], [null]]);
+  const layers = layersOf(timeline.observed());
+  assert.deepEqual(layers.click?.ends, clickEnds);
+  assert.deepEqual(v.parse(layersSchema, layers), layers);
+  fc.assert(fc.property(fc.nat(), (number) => {
+    const { ends, starts } = drawEpisode(layers, randomOf(number))!;
+    assert.deepEqual(ends, starts.length === 1 ? [null] : clickEnds![0]);
+  }));
+  // In one of twenty connections it says nothing.
+  for (let i = 0; i < 600; i++) timeline.add("b", i * 1_000, i * 1_000 + 500, i * 1_000 + 500);
+  timeline.endCapture(700_000);
+  assert.equal(layersOf(timeline.observed()).click?.ends, undefined);
+});
+
+Deno.test("shared ends of other clicks, or of more connections than a click has, are refused", () => {
+  const of = (ends: unknown) => {
+    const layers = { click: { starts: [[100, 50], []], ends, pause: linearTable([1_000, 2_000]) } };
+    return v.safeParse(layersSchema, layers).success;
+  };
+  assert.ok(of(undefined));
+  assert.ok(of([[0, null, 0], [null]]));
+  for (
+    const ends of [[], [[0, null, 0]], [[0, 0], [null]], [[0, -1, 0], [null]], [[0, 1.5, 0], [0]]]
+  ) {
+    assert.ok(!of(ends), JSON.stringify(ends));
+  }
+});
+
+Deno.test("clicks of one episode share no end with each other", () => {
+  const users = new Timeline();
+  for (let session = 0; session < 6; session++) {
+    for (const at of [0, 300, 310, 4_310, 4_400]) {
+      const start = session * 1e6 + at;
+      users.add("a", start, session * 1e6 + 9_000, session * 1e6 + 9_000);
+    }
+    users.endCapture(session * 1e6 + 900_000);
+  }
+  const layers = layersOf(users.observed());
+  fc.assert(fc.property(fc.nat(), (number) => {
+    const { ends, starts } = drawEpisode(layers, randomOf(number))!;
+    assert.equal(ends!.length, starts.length);
+    const clicks = starts.map((gap, i) => Number(i > 0 && gap > 1_000));
+    let click = 0;
+    const clickOf = new Map<number, number>();
+    for (const [i, end] of ends!.entries()) {
+      click += clicks[i]!;
+      assert.ok(end !== null && end < starts.length);
+      assert.equal(clickOf.get(end) ?? click, click);
+      clickOf.set(end, click);
+    }
+  }));
 });

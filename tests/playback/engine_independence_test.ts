@@ -52,6 +52,7 @@ function assertSameWire(idle: World, busy: World, breaks = false): void {
 
 const MODELS: Record<string, WorldOptions> = {
   "sessions and episodes": {},
+  "shared ends": { model: new TestModel({ ends: true }) },
   "no layers": { model: new TestModel({ layers: false }) },
   "one after another": { model: new TestModel({ layers: false, gap: "close", think: 50 }) },
   "tiny client messages": {

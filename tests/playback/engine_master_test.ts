@@ -27,6 +27,7 @@ Deno.test("both forms of plan give the same wire", () => {
   for (
     const model of [
       new TestModel({ clientSizes: [300, 2000] }),
+      new TestModel({ clientSizes: [300, 2000], ends: true }),
       new TestModel({ clientSizes: [300, 2000], layers: false }),
       new ConstantRate(),
     ]

@@ -30,12 +30,14 @@ export interface TestModelOptions {
   gap?: number | "close";
   /** How long a person who goes on takes; the model does not say if absent. */
   pause?: number;
+  /** Whether connections of an episode share ends. */
+  ends?: boolean;
 }
 
 /** A model of every feature that plans have: records, leads, paddings, resets, empty responses. */
 export class TestModel implements CoverModel {
   readonly description: ModelDescription;
-  readonly #options: Required<Omit<TestModelOptions, "pause">> & TestModelOptions;
+  readonly #options: Required<Omit<TestModelOptions, "ends" | "pause">> & TestModelOptions;
 
   constructor(options: TestModelOptions = {}) {
     this.#options = {
@@ -64,7 +66,9 @@ export class TestModel implements CoverModel {
 
   episode(random: Random): EpisodePlan | undefined {
     if (!this.#options.layers) return undefined;
-    return { starts: Array.from({ length: 1 + random.integer(4) }, () => random.float() * 100) };
+    const starts = Array.from({ length: 1 + random.integer(4) }, () => random.float() * 100);
+    if (!this.#options.ends) return { starts };
+    return { starts, ends: starts.map(() => random.integer(4) === 0 ? null : random.integer(2)) };
   }
 
   connectionGap(): number | "close" {
