@@ -242,7 +242,7 @@ async function play(
       plannedConnections(drawn, { master, ...seedsOfControl }, grid, CONTROLS),
       { start, ask: statsOf, host: SERVER_ADDRESS, port: CONTROL, folder },
     );
-    await control.listen();
+    await control.start();
     let genuine: Pick<Extract<WireTask, { is: "server" }>, "decoy" | "certificate"> = {};
     if (carrier === "smtp") {
       const postfix = await start("server", [
@@ -275,7 +275,11 @@ async function play(
       await Tcpdump.start(network, files.server, "server"),
     ];
     await start("server", program({ is: "far", port: FAR }), /ready.*\n/);
+    // All that is beside the tunnel is there before it: a program that starts takes a processor for a tenth of a second.
+    if (busy) await start("client", program({ is: "user", port: DOOR }), /ready.*\n/);
     const { line } = JSON.parse(server.output.trim().split("\n").at(-1)!) as { line: string };
+    // Before the tunnel's first connections, which the client's beginning makes late on a machine of few processors.
+    await control.play();
     const client = await start(
       "client",
       program({
@@ -290,8 +294,6 @@ async function play(
       }),
       /ready.*\n/,
     );
-    await control.play();
-    if (busy) await start("client", program({ is: "user", port: DOOR }), /ready.*\n/);
     await sleep(1000 * seconds);
     const stated = {
       client: (await statsOf(client)).lateness,

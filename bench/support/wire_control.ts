@@ -48,15 +48,15 @@ export class WireControl {
     return `${this.#options.folder}/control.json`;
   }
 
-  /** Starts its server. */
-  async listen(): Promise<void> {
+  /** Starts both ends, which play nothing yet. */
+  async start(): Promise<void> {
     await Deno.writeTextFile(this.#file, JSON.stringify(this.#plans));
-    await this.#start("server");
+    for (const end of ["server", "client"] as const) await this.#start(end);
   }
 
-  /** Starts its client, which begins to play. */
+  /** Begins to play. */
   async play(): Promise<void> {
-    await this.#start("client");
+    await this.#options.ask(this.#ends.client!);
   }
 
   async #start(end: End): Promise<void> {

@@ -5,7 +5,8 @@
  * link and tcpdump's own stamps.
  *
  * A connection begins with 4 bytes of the client's, its number, which stand for a carrier's handshake. Its argument
- * is JSON; it says one line when it is ready, one more for each line that it reads, and ends with its standard input.
+ * is JSON; it says one line when it is ready, one more for each line that it reads (with the first of them a client begins),
+ * and ends with its standard input.
  *
  * @module
  */
@@ -158,12 +159,12 @@ function serve({ host, plans, port }: ControlTask, notes: Notes): Promise<void> 
   return new Promise((resolve) => server.listen(port, host, () => resolve()));
 }
 
-/** Opens connection after connection, each when its plan says. */
-function play({ host, plans, port }: ControlTask, notes: Notes): void {
+/** What begins to open connection after connection, each when its plan says. */
+function player({ host, plans, port }: ControlTask, notes: Notes): () => void {
   const all = JSON.parse(Deno.readTextFileSync(plans)) as PlannedConnection[];
-  let started = performance.now();
+  let started = 0;
   let open = 0;
-  let quiet = started;
+  let quiet = 0;
   let next = 0;
   let armed = false;
   const arm = () => {
@@ -197,7 +198,10 @@ function play({ host, plans, port }: ControlTask, notes: Notes): void {
       arm();
     });
   };
-  arm();
+  return () => {
+    started = quiet = performance.now();
+    arm();
+  };
 }
 
 if (import.meta.main) {
@@ -206,10 +210,12 @@ if (import.meta.main) {
   };
   const task = JSON.parse(Deno.args[0]!) as ControlTask;
   const notes: Notes = { lateness: new Lateness(), stated: {} };
+  const begin = task.end === "client" ? player(task, notes) : () => {};
   if (task.end === "server") await serve(task, notes);
-  else play(task, notes);
   say({ ready: true });
+  let asked = 0;
   for await (const _ of Deno.stdin.readable) {
+    if (asked++ === 0) begin();
     await Deno.writeTextFile(controlStatsFile(task), JSON.stringify(notes));
     say(notes.lateness);
   }

@@ -59,6 +59,24 @@ Deno.test("inbox: every byte is told once and in order, however listeners change
   }));
 });
 
+Deno.test("inbox: a listener is told since when the bytes are here, also one that comes later", () => {
+  const inbox = new Inbox(() => assert.fail("too little for that"));
+  const kept: (number | undefined)[] = [];
+  const listener: CoverListener = {
+    onData: (_, ms) => void kept.push(ms),
+    onClose: () => {},
+  };
+  const came = performance.now() - 1000;
+  inbox.received(new Uint8Array(1), came);
+  assert.equal(inbox.came, came);
+  inbox.listener = listener;
+  inbox.received(new Uint8Array(1), came);
+  inbox.received(new Uint8Array(1));
+  assert.equal(kept.length, 3);
+  assert.ok(kept[0]! >= 1000 && kept[1]! >= 1000);
+  assert.equal(kept[2], undefined);
+});
+
 Deno.test("inbox: too much without a listener is told of", () => {
   let times = 0;
   const inbox = new Inbox(() => times++);

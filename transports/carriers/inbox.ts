@@ -60,14 +60,16 @@ export class Inbox {
     this.#tellEnd();
   }
 
-  /** Bytes that have come. */
-  received(bytes: Uint8Array): void {
-    const came = this.#came = performance.now();
+  /** Bytes that have come: now, or at `came` (by `performance.now()`), where what was done since took time. */
+  received(bytes: Uint8Array, came?: number): void {
+    const now = performance.now();
+    this.#came = came ?? now;
     if (this.#listener !== undefined) {
-      this.#listener.onData(bytes);
+      if (came === undefined) this.#listener.onData(bytes);
+      else this.#listener.onData(bytes, now - came);
       return;
     }
-    this.#early.push({ bytes: bytes.slice(), came });
+    this.#early.push({ bytes: bytes.slice(), came: this.#came });
     this.#earlyBytes += bytes.length;
     if (this.#earlyBytes > EARLY_LIMIT) this.#tooMuch();
   }
