@@ -9,6 +9,7 @@ import {
   isAnswer,
   judgeHello,
   keyId,
+  knowUsers,
   MAX_SESSIONS,
   newSecret,
   parseSecret,
@@ -275,4 +276,27 @@ Deno.test("proof: secrets are written and read as base64url", () => {
   ) {
     assert.throws(() => parseSecret(bad, "secret="), SecretError);
   }
+});
+
+Deno.test("proof: a stranger's bytes cost the same whatever the number of users, and users share key ids", () => {
+  const secrets = Array.from({ length: 300 }, () => newSecret());
+  let read = 0;
+  const watched = new Proxy(secrets, {
+    get(target, name) {
+      if (typeof name === "string" && /^\d+$/.test(name)) read++;
+      return Reflect.get(target, name);
+    },
+  });
+  knowUsers(watched);
+  const digest = new Uint8Array(32);
+  read = 0;
+  assert.equal(judgeHello(crypto.getRandomValues(new Uint8Array(100)), digest, watched), undefined);
+  assert.equal(read, 0, "no secret is looked at for a stranger");
+  for (const user of [0, 150, 299]) {
+    const { first } = helloProof(secrets[user]!, digest, 0, 0);
+    assert.equal(judgeHello(first, digest, watched)?.user, user);
+  }
+  // The same key id twice: the place of the first that made the hello counts.
+  const twice = [secrets[0]!, secrets[1]!, secrets[0]!];
+  assert.equal(judgeHello(helloProof(secrets[0]!, digest, 0, 0).first, digest, twice)?.user, 0);
 });

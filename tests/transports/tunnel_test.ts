@@ -8,6 +8,7 @@ import {
   connectDestination,
   DestinationError,
   formatLine,
+  formatSecret,
   helloProof,
   isPrivateAddress,
   LineError,
@@ -566,7 +567,7 @@ Deno.test("line: what is written is read, and a wrong one says where", () => {
     [text.replace(/secret=\S+/, "secret=abc"), /secret=/],
     [text.replace(/cert=\S+/, ""), /cert= is missing/],
     [`${text} cert=${line.cert}`, /twice/],
-    [`${text} colour=red`, /colour=red/],
+    [`${text} colour=red`, /"colour" is unknown/],
     [text.replace("carrier=tls", "carrier=pigeon"), /carrier/],
     [text.replace("master=server", "master=both"), /master= is not client or server/],
     [text.replace("schedule=adaptive", "schedule=never"), /schedule=/],
@@ -577,6 +578,23 @@ Deno.test("line: what is written is read, and a wrong one says where", () => {
       () => parseLine(bad),
       (error: Error) => error instanceof LineError && message.test(error.message),
     );
+  }
+});
+
+Deno.test("line: what is wrong with it never shows a piece of the secret", () => {
+  const secret = formatSecret(newSecret());
+  const rest = `mimic 192.0.2.1:443 cert=${"A".repeat(43)} model=https`;
+  for (
+    const word of [`Secret=${secret}`, `secret= ${secret}`, `secret:${secret}`, `secret=${secret}=`]
+  ) {
+    assert.throws(() => parseLine(`${rest} ${word}`), (error: Error) => {
+      assert.ok(error instanceof LineError);
+      // No six characters of it in a row.
+      for (let at = 0; at + 6 <= secret.length; at++) {
+        assert.ok(!error.message.includes(secret.slice(at, at + 6)), error.message);
+      }
+      return true;
+    });
   }
 });
 

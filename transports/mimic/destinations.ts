@@ -87,32 +87,63 @@ const CODES: Record<string, number> = {
   ETIMEDOUT: STREAM_CODES.timedOut,
 };
 
-function connectTo(address: string, port: number, timeout: number): Promise<Socket> {
+/** Nobody wants the connection any more. */
+function unwanted(): DestinationError {
+  return new DestinationError(STREAM_CODES.cancelled, "the stream was given up");
+}
+
+function connectTo(
+  address: string,
+  port: number,
+  timeout: number,
+  gone: AbortSignal | undefined,
+): Promise<Socket> {
   return new Promise((done, fail) => {
+    if (gone?.aborted) return fail(unwanted());
     const socket = net.connect({ host: address, port, allowHalfOpen: true, noDelay: true });
     const giveUp = () => {
+      over();
       socket.destroy();
       fail(new DestinationError(STREAM_CODES.timedOut, "no answer in time"));
+    };
+    const leave = () => {
+      over();
+      socket.destroy();
+      fail(unwanted());
+    };
+    const over = () => {
+      clearTimeout(deadline);
+      gone?.removeEventListener("abort", leave);
+      socket.removeListener("error", failed);
+      socket.on("error", () => {});
     };
     // Where this process itself was held up, an answer that is there is heard first.
     let deadline = setTimeout(() => {
       deadline = setTimeout(giveUp, 100);
     }, timeout);
     const failed = (error: { code?: string }) => {
-      clearTimeout(deadline);
+      over();
       socket.destroy();
       const code = CODES[error.code ?? ""] ?? STREAM_CODES.failed;
       fail(new DestinationError(code, `cannot connect: ${error.code ?? "failed"}`));
     };
     socket.once("error", failed);
+    gone?.addEventListener("abort", leave);
     socket.once("connect", () => {
-      clearTimeout(deadline);
-      socket.removeListener("error", failed);
-      socket.on("error", () => {});
+      over();
       socket.pause();
       done(socket);
     });
   });
+}
+
+/**
+ * Whether a connection leads to the machine that it comes from, whatever the address: its own public address, too,
+ * is answered by servers that a firewall keeps from everybody else. The system gives such a connection the same
+ * address at both ends.
+ */
+export function leadsHome({ localAddress, remoteAddress }: Socket): boolean {
+  return localAddress === remoteAddress;
 }
 
 /** How destinations are reached. */
@@ -125,13 +156,15 @@ export interface DestinationOptions {
 
 /**
  * Connects to a destination: resolves its name, checks every address, and connects to an address that was
- * checked, so that a name cannot change its mind in between. Addresses are tried in order, at most four.
+ * checked, so that a name cannot change its mind in between. Addresses are tried in order, at most four, until
+ * `gone` is aborted.
  *
  * @throws {DestinationError} with the code for the stream.
  */
 export async function connectDestination(
   { host, port }: Address,
   { allowPrivate = false, timeout = 10_000 }: DestinationOptions = {},
+  gone?: AbortSignal,
 ): Promise<Socket> {
   const addresses = await resolve(host);
   if (!allowPrivate && addresses.some(isPrivateAddress)) {
@@ -139,11 +172,17 @@ export async function connectDestination(
   }
   let last: unknown;
   for (const address of addresses.slice(0, 4)) {
+    let socket;
     try {
-      return await connectTo(address, port, timeout);
+      socket = await connectTo(address, port, timeout, gone);
     } catch (error) {
       last = error;
+      if (gone?.aborted) break;
+      continue;
     }
+    if (allowPrivate || !leadsHome(socket)) return socket;
+    socket.resetAndDestroy();
+    throw new DestinationError(STREAM_CODES.forbidden, "an address of this machine");
   }
   throw last;
 }

@@ -120,7 +120,12 @@ export function parseLine(text: string): ServerLine {
     const at = word.indexOf("=");
     const key = word.slice(0, at);
     if (at < 1 || !LINE_KEYS.includes(key)) {
-      throw new LineError(`${JSON.stringify(word.slice(0, 20))} is unknown`);
+      // Not the value, nor a word by itself: it may be the secret, and messages are kept and shown.
+      throw new LineError(
+        at < 1
+          ? `one of its words is no key=value: is it broken in two?`
+          : `${JSON.stringify(key.slice(0, 20))} is unknown`,
+      );
     }
     if (values.has(key)) throw new LineError(`${key}= is there twice`);
     values.set(key, word.slice(at + 1));

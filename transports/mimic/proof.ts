@@ -203,9 +203,36 @@ export interface JudgedHello {
 /** The highest serial number that a tunnel can begin with: those before it were lost. */
 const LAST_FIRST_SERIAL = 31;
 
+/** Places of the secrets by their key ids, for each list of secrets that is in use. */
+const PLACES = new WeakMap<readonly Uint8Array[], ReadonlyMap<number, readonly number[]>>();
+
+/** A key id as a number. */
+function numberOf(keyId: Uint8Array): number {
+  return new DataView(keyId.buffer, keyId.byteOffset, KEY_ID_LENGTH).getUint32(0);
+}
+
+/**
+ * Computes the key ids of a list of secrets, which must not be changed afterwards: done before strangers come, none
+ * of them waits for it.
+ */
+export function knowUsers(secrets: readonly Uint8Array[]): ReadonlyMap<number, readonly number[]> {
+  const known = PLACES.get(secrets);
+  if (known !== undefined) return known;
+  const places = new Map<number, number[]>();
+  for (const [user, secret] of secrets.entries()) {
+    const id = numberOf(keyId(secret));
+    places.set(id, [...places.get(id) ?? [], user]);
+  }
+  PLACES.set(secrets, places);
+  return places;
+}
+
 /**
  * Whether `bytes` start with a hello made with one of `secrets` for this certificate. Comparison is in
  * constant time. Replays are the caller's to refuse ({@linkcode ReplayCache}).
+ *
+ * A stranger's bytes cost the same for one user as for thousands: key ids are computed once for a list of secrets
+ * ({@linkcode knowUsers}). Otherwise he could count a server's users by how late its decoy answers.
  */
 export function judgeHello(
   bytes: Uint8Array,
@@ -215,8 +242,8 @@ export function judgeHello(
   if (bytes.length < HELLO_LENGTH) return undefined;
   const nonce = bytes.slice(KEY_ID_LENGTH, MAC_AT);
   const seen = bytes.subarray(MAC_AT, HELLO_LENGTH);
-  for (const [user, secret] of secrets.entries()) {
-    if (!timingSafeEqual(bytes.subarray(0, KEY_ID_LENGTH), keyId(secret))) continue;
+  for (const user of knowUsers(secrets).get(numberOf(bytes)) ?? []) {
+    const secret = secrets[user]!;
     for (let serial = 0; serial <= LAST_FIRST_SERIAL; serial++) {
       for (let session = 0; session < MAX_SESSIONS; session++) {
         const name = connectionName(session, serial);

@@ -24,6 +24,7 @@ import {
   HELLO_LENGTH,
   type JudgedHello,
   judgeHello,
+  knowUsers,
   type RedeemedToken,
   ReplayCache,
   TOKEN_LENGTH,
@@ -64,10 +65,15 @@ export interface TmServerOptions {
   /**
    * Connects a stream, instead of by {@linkcode destinations}, to where it asks to go. `client` is the peer of
    * the cover connection that began its tunnel. The socket comes paused and allows half-open connections.
+   * `gone` is aborted when the user has given the stream up: connecting may end with any error then.
    *
    * @throws {DestinationError} with the code for the stream.
    */
-  readonly connect?: (destination: Address, client: Address) => Promise<Socket>;
+  readonly connect?: (
+    destination: Address,
+    client: Address,
+    gone: AbortSignal,
+  ) => Promise<Socket>;
   /** What clients may ask for. */
   readonly policy?: Policy;
   /** Whether this end is master of the cover for a client that wishes it; true if absent. */
@@ -101,6 +107,8 @@ interface Tunnel {
   readonly engine: Acceptor;
   expiry: Timer | undefined;
   leaving: boolean;
+  /** Destinations that are being connected to, those of streams that were given up meanwhile included. */
+  connecting: number;
 }
 
 /**
@@ -136,6 +144,7 @@ export class TmServer {
     );
     this.#limits = options.limits ?? DEFAULT_USER_LIMITS;
     this.#secrets = options.secrets;
+    knowUsers(options.secrets);
   }
 
   /** Tunnels that are kept, with and without connections. */
@@ -215,6 +224,7 @@ export class TmServer {
   renewUsers(secrets: readonly Uint8Array[]): void {
     const before = this.#secrets;
     this.#secrets = secrets;
+    knowUsers(secrets);
     for (const tunnel of [...this.#tunnels]) {
       const own = before[tunnel.user]!;
       const user = secrets.findIndex((secret) => timingSafeEqual(secret, own));
@@ -302,6 +312,7 @@ export class TmServer {
       tunnel: reliable,
       expiry: undefined,
       leaving: false,
+      connecting: 0,
       engine: new Acceptor({
         clock: this.#clock,
         tunnel: reliable,
@@ -379,21 +390,30 @@ export class TmServer {
   }
 
   async #serve(tunnel: Tunnel, stream: TunnelStream): Promise<void> {
-    if (this.#memory(tunnel.user) >= this.#limits.memory) {
+    // A stream that is opened and given up at once is no stream any more, and its connection may still be made.
+    if (
+      this.#memory(tunnel.user) >= this.#limits.memory || tunnel.connecting >= this.#limits.streams
+    ) {
       stream.refuse(STREAM_CODES.tooManyStreams);
       return;
     }
+    const gone = new AbortController();
+    stream.closed.catch(() => gone.abort());
     let socket;
+    tunnel.connecting++;
     try {
       const { connect, destinations } = this.#options;
       socket = connect === undefined
-        ? await connectDestination(stream.destination, destinations)
-        : await connect(stream.destination, tunnel.client);
+        ? await connectDestination(stream.destination, destinations, gone.signal)
+        : await connect(stream.destination, tunnel.client, gone.signal);
     } catch (error) {
+      if (gone.signal.aborted) return;
       const code = error instanceof DestinationError ? error.code : STREAM_CODES.failed;
       stream.refuse(code);
       this.#noteRefusal(stream.destination, code, error);
       return;
+    } finally {
+      tunnel.connecting--;
     }
     stream.accept();
     await copyBothWays(socket, stream, this.#budget);

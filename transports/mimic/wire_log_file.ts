@@ -24,7 +24,11 @@ export class WireLogFile {
   constructor(file: string) {
     this.#file = file;
     try {
-      this.#handle = Deno.openSync(file, { write: true, create: true, truncate: true });
+      this.#handle = Deno.openSync(file, {
+        ...{ write: true, create: true, truncate: true },
+        // When a person was there, and how much: nobody else's on this machine.
+        mode: 0o600,
+      });
     } catch (cause) {
       throw new WireLogError(file, cause);
     }
