@@ -228,7 +228,10 @@ function packetsOf(
       const heardAll = message === undefined ? 0 : heard.complete(heardBegin + message.after);
       const early = message !== undefined && message.after > 0 && seen.at(at) < heardAll;
       // A planned packet is as soon as it may be; the receiver's own of the same size come when they like.
-      const pause = seen.at(at) - Math.max(seen.at(at - 1), heardAll) - (message?.time ?? 0);
+      let planned = state;
+      while (planned > 0 && last[planned] === 0) planned -= deep;
+      const trigger = Math.max(seen.at(placeOf(planned) - 1), heardAll);
+      const pause = seen.at(at) - Math.max(seen.at(at - 1), trigger + (message?.time ?? 0));
       const begins = here + (early ? AGAINST.early : 0) +
         Math.min(AGAINST.longPause, AGAINST.pause * Math.max(0, pause));
       for (let count = 1; count <= MOST_JOINED && row + count <= records.length; count++) {

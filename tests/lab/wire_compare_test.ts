@@ -146,6 +146,25 @@ Deno.test("lab:wire: a go-on after a planned message is not taken for the end of
   assert.deepEqual({ deviation, early, own }, { deviation: undefined, early: 0, own: [1, 0] });
 });
 
+Deno.test("lab:wire: of a planned packet and a go-on of its size, the planned one is that which is in time", () => {
+  const messages: PlannedMessage[] = [
+    { end: "client", records: [68], time: 0, after: 0 },
+    { end: "server", records: [52], time: 0.5, after: 68 },
+    { end: "client", records: [FULL, FULL, FULL, FULL], time: 0.5, after: 52 },
+    { end: "server", records: [36], time: 6.5, after: 68 + 3 * FULL },
+    { end: "client", records: [36], time: 0.5, after: 88 },
+  ];
+  const { deviation, early } = compared([
+    { end: "client", time: 100, packets: [68] },
+    { end: "server", time: 120.5, packets: [52] },
+    { end: "client", time: 141, packets: [FULL, FULL, FULL, FULL] },
+    { end: "server", time: 167.5, packets: [36] },
+    { end: "server", time: 174, packets: [36] },
+    { end: "client", time: 188, packets: [36] },
+  ], messages);
+  assert.deepEqual({ deviation, early }, { deviation: undefined, early: 0 });
+});
+
 Deno.test("lab:wire: packets that were joined are not exact, and those after them are", () => {
   const { messages, sent } = talk([
     { end: "client", packets: [68] },
