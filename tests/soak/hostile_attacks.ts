@@ -21,8 +21,10 @@ export type HostileKind =
   | "deaf-user"
   | "nonsense";
 
-/** What the worker is told: to begin (with the line of a user's that they know), or to end. */
-export type HostileOrder = { readonly kind: HostileKind; readonly line: string } | "end";
+/** What the worker is told: to begin (with the line of a user's that they know, and their own address), or to end. */
+export type HostileOrder =
+  | { readonly kind: HostileKind; readonly line: string; readonly from: string }
+  | "end";
 
 /** What it answers at the end: how often each thing was done. */
 export type HostileCounts = Readonly<Record<string, number>>;
@@ -46,13 +48,18 @@ async function keepUp(count: number, over: AbortSignal, one: () => Promise<void>
 }
 
 async function attack(
-  kind: HostileKind,
-  text: string,
+  { from: localAddress, kind, line: text }: HostileOrder & object,
   over: AbortSignal,
 ): Promise<HostileCounts> {
   const line = parseLine(text);
   const { host, port } = line.address;
-  const client = await carrierOf("tls").client(carrierOptionsOf(line, line.address));
+  const open = () =>
+    new Promise<net.Socket>((resolve, reject) => {
+      const socket = net.connect({ host, port, allowHalfOpen: true, noDelay: true, localAddress });
+      socket.once("error", reject);
+      socket.once("connect", () => resolve(socket));
+    });
+  const client = await carrierOf("tls").client({ ...carrierOptionsOf(line, line.address), open });
   const counts: Record<string, number> = {};
   const count = (what: string) => counts[what] = (counts[what] ?? 0) + 1;
   const ended = new Promise<void>((resolve) => over.addEventListener("abort", () => resolve()));
@@ -91,7 +98,7 @@ async function attack(
           const first = firsts[turn++ % firsts.length]!.slice();
           // Each another random: a replay is a case of its own.
           if (first.length > 43) crypto.getRandomValues(first.subarray(11, 43));
-          const socket = net.connect({ host, port });
+          const socket = net.connect({ host, port, localAddress });
           const done = () => {
             socket.destroy();
             resolve();
@@ -112,7 +119,7 @@ async function attack(
     }
     case "deaf-strangers": {
       // Past the handshake, and into the answer.
-      const relay = await deafRelay(port, 4000);
+      const relay = await deafRelay(port, 4000, localAddress);
       const deaf = await carrierOf("tls").client(
         carrierOptionsOf(line, { host: "127.0.0.1", port: relay.port }),
       );
@@ -131,7 +138,7 @@ async function attack(
     }
     case "deaf-user": {
       const endless = await endlessServer();
-      const relay = await deafRelay(port, 20_000);
+      const relay = await deafRelay(port, 20_000, localAddress);
       const deaf = await carrierOf("tls").client(
         carrierOptionsOf(line, { host: "127.0.0.1", port: relay.port }),
       );
@@ -179,5 +186,5 @@ let over = new AbortController();
 (globalThis as unknown as Worker).onmessage = async ({ data }: MessageEvent<HostileOrder>) => {
   if (data === "end") return over.abort();
   over = new AbortController();
-  (globalThis as unknown as Worker).postMessage(await attack(data.kind, data.line, over.signal));
+  (globalThis as unknown as Worker).postMessage(await attack(data, over.signal));
 };

@@ -72,12 +72,13 @@ async function look(pid: number): Promise<{ resident: number; files: number; cpu
 interface Options {
   readonly seconds: number;
   readonly rounds: number;
+  readonly from: string;
   readonly only?: HostileKind[];
   readonly json?: boolean;
 }
 
 async function soak(
-  { json = false, only = [...KINDS], rounds, seconds }: Options,
+  { from, json = false, only = [...KINDS], rounds, seconds }: Options,
   cleanup: AsyncDisposableStack,
 ) {
   const folder = await Deno.makeTempDir();
@@ -133,7 +134,7 @@ async function soak(
           event.preventDefault();
           reject(new Error(`${what}: ${event.message}`));
         };
-        worker.postMessage({ kind: what, line: evil! } satisfies HostileOrder);
+        worker.postMessage({ kind: what, line: evil!, from } satisfies HostileOrder);
       });
     answer.catch(() => {});
     let failed = 0;
@@ -236,6 +237,11 @@ function command(): Command {
     .option("--seconds <n>", "seconds of each kind, and of the calm after it", wholeNumber(2), 20)
     .option("--rounds <n>", "how often all of it", wholeNumber(1), 1)
     .addOption(new Option("--only <kind...>", "these peers only").choices(KINDS))
+    .option(
+      "--from <address>",
+      "loopback address of the peers that mean no good; the users' is 127.0.0.1",
+      "127.0.0.66",
+    )
     .option("--json", "print one JSON object")
     .action(async (options: Options) => {
       await using cleanup = new AsyncDisposableStack();

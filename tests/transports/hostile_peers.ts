@@ -29,11 +29,14 @@ export function endlessServer() {
   });
 }
 
-/** A relay that stops reading what the server sends after `life` bytes of it, and keeps all open. */
-export function deafRelay(port: number, life: number) {
+/**
+ * A relay that stops reading what the server sends after `life` bytes of it, and keeps all open. It connects from
+ * `localAddress`.
+ */
+export function deafRelay(port: number, life: number, localAddress = "127.0.0.1") {
   const sockets = new Set<net.Socket>();
   const server = net.createServer({ allowHalfOpen: true }, (near) => {
-    const far = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    const far = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, localAddress });
     let left = life;
     for (const socket of [near, far]) {
       sockets.add(socket);

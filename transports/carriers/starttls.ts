@@ -18,6 +18,7 @@ import { ConnectError } from "./errors.ts";
 import { LaterSocket } from "./genuine.ts";
 import { acceptTls, connectTls, tlsFace } from "./tls.ts";
 import { SeenRandoms, sortFirstFlight } from "./tls_first_flight.ts";
+import { Turnstile } from "./turnstile.ts";
 import { Waiting } from "./waiting.ts";
 
 /** Milliseconds that a dialogue of ours may take. */
@@ -213,6 +214,7 @@ async function listen(
   }
   let face = tlsFace(identity);
   const seen = new SeenRandoms();
+  const turnstile = new Turnstile();
   const dialogues = new Waiting(MOST_DIALOGUES);
   const strangers = new Waiting(MOST_STRANGERS);
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
@@ -230,9 +232,12 @@ async function listen(
         speaks: true,
         onOwn: (open) => {
           const shown = { ...face, ...(alpn === undefined ? {} : { alpn }), genuine: open };
-          acceptTls(raw, shown, (connection) => {
-            dialogues.delete(raw);
-            onConnection(connection);
+          turnstile.pass(raw.remoteAddress ?? "", () => {
+            if (raw.destroyed) return;
+            acceptTls(raw, shown, (connection) => {
+              dialogues.delete(raw);
+              onConnection(connection);
+            });
           });
         },
         onStranger: () => {

@@ -30,6 +30,7 @@ import { Outbox } from "./outbox.ts";
 import { type GenuineAddress, SeenRandoms, sortFirstFlight, wasReset } from "./tls_first_flight.ts";
 import { listenFronted, upgrade } from "./tls_fronted.ts";
 import { genuineDigest, GenuineTls } from "./tls_genuine.ts";
+import { Turnstile } from "./turnstile.ts";
 import { Waiting } from "./waiting.ts";
 
 /** A TLS 1.3 record: 5 bytes of header, 1 of inner type, 16 of tag; at most 2^14 bytes of payload. */
@@ -302,8 +303,8 @@ export interface TlsServerOptions {
    */
   readonly genuine?: GenuineAddress;
   /**
-   * Connections at most that are still in their handshake; for each one more the one that has waited longest
-   * is dropped. 1000 if absent.
+   * Connections at most that are still in their handshake; for each one more one of the source that has most is
+   * dropped, the one that has waited longest. 1000 if absent.
    */
   readonly maxHandshakes?: number;
   /** Strangers at most that are with the genuine server, likewise. 1000 if absent. */
@@ -388,20 +389,23 @@ export function listenTls(
   const handshakes = new Waiting(options.maxHandshakes ?? 1000);
   const strangers = new Waiting(options.maxStrangers ?? 1000);
   const seen = new SeenRandoms();
+  const turnstile = new Turnstile();
   let shown = tlsFace(options.identity);
   const dial = ({ host, port }: GenuineAddress) =>
     net.connect({ host, port, allowHalfOpen: true, noDelay: true });
-  const take = (raw: net.Socket, open?: OpenGenuine) => {
-    const face = {
-      ...shown,
-      ...(alpn === undefined ? {} : { alpn }),
-      ...(open === undefined ? {} : { genuine: open }),
-    };
-    acceptTls(raw, face, (connection) => {
-      handshakes.delete(raw);
-      onConnection(connection);
+  const take = (raw: net.Socket, open?: OpenGenuine) =>
+    turnstile.pass(raw.remoteAddress ?? "", () => {
+      if (raw.destroyed) return;
+      const face = {
+        ...shown,
+        ...(alpn === undefined ? {} : { alpn }),
+        ...(open === undefined ? {} : { genuine: open }),
+      };
+      acceptTls(raw, face, (connection) => {
+        handshakes.delete(raw);
+        onConnection(connection);
+      });
     });
-  };
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
     raw.on("error", () => {});
     handshakes.add(raw, () => raw.destroy());

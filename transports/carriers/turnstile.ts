@@ -1,7 +1,11 @@
 import { setImmediate } from "node:timers";
 
-/** Passes in one turn of the event loop. */
-const A_TURN = 2;
+/** Passes in one turn of the event loop, however short it is. */
+const LEAST = 2;
+/** One pass more for so many milliseconds that the turn before took: what passes gets about half of the time. */
+const EACH = 2;
+/** Passes in one turn, however long it is. */
+const MOST = 16;
 
 /**
  * The part of an address that one peer cannot choose freely: of an IPv6 address the first 64 bits.
@@ -33,9 +37,9 @@ export function sourceOf(address: string): string {
  * @example
  * ```ts
  * import { Turnstile } from "./turnstile.ts";
- * const turnstile = new Turnstile(1);
+ * const turnstile = new Turnstile();
  * const passed: string[] = [];
- * for (const name of ["flood 1", "flood 2", "flood 3"]) {
+ * for (const name of ["flood 1", "flood 2", "flood 3", "flood 4"]) {
  *   turnstile.pass("198.51.100.7", () => passed.push(name));
  * }
  * await new Promise<void>((resolve) =>
@@ -44,20 +48,19 @@ export function sourceOf(address: string): string {
  *     resolve();
  *   })
  * );
- * if (passed.indexOf("user") > 2) throw new Error("one of each source");
+ * if (passed.join() !== "flood 1,flood 2,flood 3,user") throw new Error("one of each source");
  * ```
  */
 export class Turnstile {
-  readonly #aTurn: number;
   /** What waits, by source; whose turn it is comes first. */
   readonly #waiting = new Map<string, (() => void)[]>();
-  #left: number;
+  #left = LEAST;
   #refillDue = false;
+  readonly #now: () => number;
 
-  /** Lets `aTurn` through in a turn of the event loop; 2 if absent. */
-  constructor(aTurn: number = A_TURN) {
-    this.#aTurn = aTurn;
-    this.#left = aTurn;
+  /** `now` tells the time in milliseconds; `performance.now()` if absent. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
   }
 
   /** Sources of which something waits. */
@@ -82,16 +85,19 @@ export class Turnstile {
   #refill(): void {
     if (this.#refillDue) return;
     this.#refillDue = true;
+    const begun = this.#now();
     setImmediate(() => {
       this.#refillDue = false;
-      for (this.#left = this.#aTurn; this.#left > 0 && this.#waiting.size > 0; this.#left--) {
+      const room = Math.floor((this.#now() - begun) / EACH);
+      const passes = Math.max(LEAST, Math.min(MOST, room));
+      for (this.#left = passes; this.#left > 0 && this.#waiting.size > 0; this.#left--) {
         const [source, queue] = this.#waiting.entries().next().value!;
         this.#waiting.delete(source);
         const run = queue.shift()!;
         if (queue.length > 0) this.#waiting.set(source, queue);
         run();
       }
-      if (this.#left < this.#aTurn) this.#refill();
+      if (this.#left < passes) this.#refill();
     });
   }
 }

@@ -15,7 +15,7 @@ import {
   type WireEvent,
 } from "../../playback/mod.ts";
 import type { CoverModel } from "../../models/mod.ts";
-import type { CarrierConnection } from "../carriers/mod.ts";
+import { type CarrierConnection, sourceOf } from "../carriers/mod.ts";
 import { type Address, copyBothWays, formatAddress, TurnBudget } from "../doors/mod.ts";
 import { type Decoy, guard, StrangersShare, type Verdict } from "./decoy.ts";
 import { connectDestination, DestinationError, type DestinationOptions } from "./destinations.ts";
@@ -84,7 +84,10 @@ export interface TmServerOptions {
   readonly limits?: UserLimits;
   /** Milliseconds that a tunnel without connections is kept; ten minutes if absent. */
   readonly keepTunnels?: number;
-  /** Connections at most that have not proved anything; the oldest is reset for one more. 1000 if absent. */
+  /**
+   * Connections at most that have not proved anything; for one more, the oldest of the source that has most of them is
+   * reset. 1000 if absent.
+   */
   readonly maxStrangers?: number;
   /** The time; the wall clock if absent. */
   readonly clock?: Clock;
@@ -127,7 +130,8 @@ export class TmServer {
   readonly #tokens: TokenBook<Tunnel>;
   readonly #spare: SpareTime;
   readonly #tunnels = new Set<Tunnel>();
-  readonly #strangers = new Set<() => void>();
+  /** How each is ended, and where it comes from; the oldest first. */
+  readonly #strangers = new Map<() => void, string>();
   readonly #strangersShare = new StrangersShare();
   #secrets: readonly Uint8Array[];
   #stopped = false;
@@ -178,10 +182,7 @@ export class TmServer {
       return;
     }
     // A user proves himself within a round trip: a flood of others must not keep him out.
-    if (this.#strangers.size >= (this.#options.maxStrangers ?? 1000)) {
-      const [oldest] = this.#strangers;
-      oldest!();
-    }
+    if (this.#strangers.size >= (this.#options.maxStrangers ?? 1000)) this.#dropStranger();
     let admit: ((connection: CarrierConnection) => void) | undefined;
     const judge = (first: Uint8Array): Verdict => {
       const token = this.#tokens.redeem(first);
@@ -212,8 +213,16 @@ export class TmServer {
       () => this.#options.onNote?.("the decoy cannot be reached: strangers are reset"),
       this.#strangersShare,
     );
-    this.#strangers.add(stop);
+    this.#strangers.set(stop, sourceOf(connection.remoteAddress));
   };
+
+  /** Ends, of the source that has most strangers here, the one that has been here longest. */
+  #dropStranger(): void {
+    const bySource = Map.groupBy(this.#strangers, ([, source]) => source);
+    let most: [() => void, string][] = [];
+    for (const same of bySource.values()) if (same.length > most.length) most = same;
+    most[0]?.[0]();
+  }
 
   /** The carrier shows another certificate from now on. */
   renewed(certificateDigest: Uint8Array): void {
@@ -257,7 +266,7 @@ export class TmServer {
     this.#stopped = true;
     this.#spare.stop();
     for (const tunnel of [...this.#tunnels]) this.#end(tunnel, "the server stops");
-    for (const stop of [...this.#strangers]) stop();
+    for (const stop of [...this.#strangers.keys()]) stop();
   }
 
   #hasRoom(user: number): boolean {
