@@ -30,8 +30,10 @@ import { compare, type Compared, readSsh, readTls } from "./support/wire_compare
 import { WireControl } from "./support/wire_control.ts";
 import type { WireTask } from "./support/wire_end.ts";
 import {
-  beyond,
   type EndLateness,
+  endLateness,
+  type Pair,
+  pairs,
   statedByLog,
   type Summary,
   summary,
@@ -94,6 +96,8 @@ interface Found {
     readonly longest: number;
   };
   readonly late: Readonly<Record<End, EndLateness>>;
+  /** What the engines have counted, openings and connections that were not over among it. */
+  readonly counted: Readonly<Record<End, LatenessSummary>>;
   /** The same of a plain program that played plans of the same model beside it. */
   readonly control: Readonly<Record<End, EndLateness>>;
   readonly dropped: number;
@@ -201,7 +205,7 @@ async function named(file: string, carrier: Case["carrier"]): Promise<Named> {
 }
 
 /** Asks a process for what it has counted. */
-async function statsOf<Stats = { lateness: LatenessSummary }>(process: Running): Promise<Stats> {
+async function statsOf(process: Running): Promise<{ lateness: LatenessSummary }> {
   const before = process.output.length;
   await process.write("\n");
   for (let tries = 0; tries < 200; tries++) {
@@ -295,7 +299,7 @@ async function play(
       /ready.*\n/,
     );
     await sleep(1000 * seconds);
-    const stated = {
+    const counted = {
       client: (await statsOf(client)).lateness,
       server: (await statsOf(server)).lateness,
     };
@@ -325,7 +329,7 @@ async function play(
     const [own, bare] = [await only(PORTS[carrier]), await only(CONTROL)];
     const [here, there] = [await connectionsIn(own.client), await connectionsIn(own.server)];
     const events = { client: await eventsIn(logs.client), server: await eventsIn(logs.server) };
-    const unseen: Record<End, number[]> = { client: [], server: [] };
+    const late: Record<End, Pair[]> = { client: [], server: [] };
     const plans = plannedConnections(
       drawn,
       { master, client: bytes(seeds.client), server: bytes(seeds.server) },
@@ -359,7 +363,7 @@ async function play(
       const compared = compare(near, away, plan);
       all.push(compared);
       for (const end of ["client", "server"] as const) {
-        unseen[end].push(...beyond(compared, end, statedByLog(events[end], plan, end)));
+        late[end].push(...pairs(compared, end, statedByLog(events[end], plan, end)));
       }
       if (compared.deviation !== undefined) {
         deviations.push(`connection ${plan.session}/${plan.serial}: ${compared.deviation}`);
@@ -367,11 +371,6 @@ async function play(
     }
     const sum = (of: (compared: Compared) => number) =>
       all.reduce((total, compared) => total + of(compared), 0);
-    const latenessOf = (end: End): EndLateness => ({
-      wire: summary(all.flatMap(({ late }) => late[end === "client" ? 0 : 1])),
-      stated: stated[end],
-      beyond: summary(unseen[end]),
-    });
     if (keep !== undefined) {
       await Deno.mkdir(keep, { recursive: true });
       for (const end of ["client", "server"] as const) {
@@ -400,10 +399,8 @@ async function play(
         held: held.length,
         longest: Math.max(0, ...held),
       },
-      late: {
-        client: latenessOf("client"),
-        server: latenessOf("server"),
-      },
+      late: { client: endLateness(late.client), server: endLateness(late.server) },
+      counted,
       control: control.found(await connectionsIn(bare.client), await connectionsIn(bare.server)),
       dropped,
       named: await named(own.client, carrier),

@@ -9,7 +9,7 @@ import {
   controlStatsFile,
   type ControlTask,
 } from "./wire_control_end.ts";
-import { beyond, type EndLateness, summary } from "./wire_late.ts";
+import { type EndLateness, endLateness, type Pair, pairs } from "./wire_late.ts";
 import type { PlannedConnection } from "./wire_plan.ts";
 
 /** Where and how a {@linkcode WireControl} runs. */
@@ -82,8 +82,7 @@ export class WireControl {
 
   /** How late it was, by the recordings at both ends and by its own words. */
   found(client: readonly Connection[], server: readonly Connection[]): Record<End, EndLateness> {
-    const late: Record<End, number[]> = { client: [], server: [] };
-    const more: Record<End, number[]> = { client: [], server: [] };
+    const found: Record<End, Pair[]> = { client: [], server: [] };
     for (const [number, connection] of client.entries()) {
       const plan = this.#plans[number];
       const far = server.find(({ clientPort, startTime }) =>
@@ -92,17 +91,11 @@ export class WireControl {
       if (plan === undefined || far === undefined) continue;
       if (["cut", "timeout"].includes(connection.end.how)) continue;
       const compared = compare(readControl(connection, plan), readControl(far, plan), plan);
-      for (const [side, end] of ENDS.entries()) {
-        late[end].push(...compared.late[side]!);
-        more[end].push(...beyond(compared, end, this.#stats[end]!.stated[number] ?? []));
+      for (const end of ENDS) {
+        found[end].push(...pairs(compared, end, this.#stats[end]!.stated[number] ?? []));
       }
     }
-    const of = (end: End): EndLateness => ({
-      wire: summary(late[end]),
-      stated: this.#stats[end]!.lateness,
-      beyond: summary(more[end]),
-    });
-    return { client: of("client"), server: of("server") };
+    return { client: endLateness(found.client), server: endLateness(found.server) };
   }
 }
 

@@ -13,7 +13,6 @@
 import net from "node:net";
 import { callAt } from "../../base/precise_timer.ts";
 import type { End } from "../../models/mod.ts";
-import { Lateness, type LatenessSummary } from "../../playback/mod.ts";
 import type { PlannedConnection } from "./wire_plan.ts";
 
 /** What a control process is told. */
@@ -27,9 +26,7 @@ export interface ControlTask {
 
 /** What a control process has counted. */
 export interface ControlStats {
-  /** How late it was, as it knows itself. */
-  readonly lateness: LatenessSummary;
-  /** The same one by one: by the number of the connection, its messages in their order and then its closing. */
+  /** How late it was, as it knows itself: by the number of the connection, its messages in their order and then its closing. */
   readonly stated: Readonly<Record<number, readonly number[]>>;
 }
 
@@ -54,7 +51,6 @@ const REACTION = 0.2;
 const BYTES = new Uint8Array(1 << 20).fill(0x2e);
 
 interface Notes {
-  readonly lateness: Lateness;
   readonly stated: Record<number, number[]>;
 }
 
@@ -125,7 +121,6 @@ class ControlPlayer {
         for (const size of message.records) this.socket.write(BYTES.subarray(0, size));
       }
       const done = performance.now();
-      this.notes.lateness.add(done - due);
       this.notes.stated[this.number]!.push(done - due);
       this.#trigger = done - due < FORGIVEN ? due : done;
       this.#next++;
@@ -209,7 +204,7 @@ if (import.meta.main) {
     Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(object)}\n`));
   };
   const task = JSON.parse(Deno.args[0]!) as ControlTask;
-  const notes: Notes = { lateness: new Lateness(), stated: {} };
+  const notes: Notes = { stated: {} };
   const begin = task.end === "client" ? player(task, notes) : () => {};
   if (task.end === "server") await serve(task, notes);
   say({ ready: true });
@@ -217,7 +212,7 @@ if (import.meta.main) {
   for await (const _ of Deno.stdin.readable) {
     if (asked++ === 0) begin();
     await Deno.writeTextFile(controlStatsFile(task), JSON.stringify(notes));
-    say(notes.lateness);
+    say({});
   }
   Deno.exit(0);
 }

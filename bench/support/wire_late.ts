@@ -1,5 +1,5 @@
 import type { End } from "../../models/mod.ts";
-import type { LatenessSummary, WireEvent } from "../../playback/mod.ts";
+import type { WireEvent } from "../../playback/mod.ts";
 import type { Compared } from "./wire_compare.ts";
 import type { PlannedConnection } from "./wire_plan.ts";
 
@@ -27,12 +27,18 @@ export function statedByLog(
   return stated;
 }
 
-/** What the recording shows of one connection's lateness at one end beyond what that end says, one by one. */
-export function beyond({ late, which }: Compared, end: End, stated: Stated): number[] {
+/** One message's lateness: by the recording at its end, and by that end's own words. */
+export interface Pair {
+  readonly wire: number;
+  readonly stated: number;
+}
+
+/** The messages of a compared connection whose lateness an end has stated, one by one. */
+export function pairs({ late, which }: Compared, end: End, stated: Stated): Pair[] {
   const side = end === "client" ? 0 : 1;
-  return late[side].flatMap((ms, row) => {
+  return late[side].flatMap((wire, row) => {
     const said = stated[which[side][row]!];
-    return said === undefined ? [] : [ms - said];
+    return said === undefined ? [] : [{ wire, stated: said }];
   });
 }
 
@@ -53,14 +59,23 @@ export function summary(values: readonly number[]): Summary {
   return { median: at(0.5), p99: at(0.99), max, min, count };
 }
 
-/** How late one end was. */
+/** How late one end was, of the same messages in three ways. */
 export interface EndLateness {
   /** As its own recording has it. */
   readonly wire: Summary;
-  /** As it says itself. */
-  readonly stated: LatenessSummary;
-  /** Message by message, the first less the second. */
+  /** As it says itself; a message before its time counts as in time. */
+  readonly stated: Summary;
+  /** The first less the second, message by message. */
   readonly beyond: Summary;
+}
+
+/** Puts the lateness of one end's messages in brief. */
+export function endLateness(of: readonly Pair[]): EndLateness {
+  return {
+    wire: summary(of.map(({ wire }) => wire)),
+    stated: summary(of.map(({ stated }) => Math.max(0, stated))),
+    beyond: summary(of.map(({ stated, wire }) => wire - stated)),
+  };
 }
 
 /**
