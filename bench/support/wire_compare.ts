@@ -27,6 +27,8 @@ class Seen {
   readonly #ends: number[] = [];
   readonly #first: number[] = [];
   readonly #complete: number[] = [];
+  readonly #sizes: number[] = [];
+  readonly #largest: number;
 
   constructor({ segments }: Connection, side: Side) {
     const rows: number[] = [];
@@ -40,7 +42,9 @@ class Seen {
       this.#ends.push(segments.offset[row]! + segments.size[row]!);
       this.#first.push(segments.time[row]!);
       this.#complete.push(complete);
+      this.#sizes.push(segments.size[row]!);
     }
+    this.#largest = this.#sizes.reduce((most, size) => Math.max(most, size), 0);
   }
 
   /** Ends of segments. */
@@ -61,6 +65,11 @@ class Seen {
   /** When the byte at `offset` was first seen. */
   at(offset: number): number {
     return this.#first[this.#row(offset)] ?? NaN;
+  }
+
+  /** Whether the byte at `offset` was in a segment as large as any: TCP had more to send than it could. */
+  inFull(offset: number): boolean {
+    return this.#sizes[this.#row(offset)] === this.#largest;
   }
 
   /** When all bytes before `offset` had been seen; 0 for none. */
@@ -149,7 +158,7 @@ export function readSsh(
   return [{ connection: client, ...seen }, { connection: server, ...seen }];
 }
 
-/** Messages in a row whose common end is enough. */
+/** Messages in a row whose common end is enough, besides those that TCP sent as one stream of full segments. */
 const TOGETHER = 3;
 /** Packets at most that a program has made one of, and how often in a stream. */
 const MOST_JOINED = 3;
@@ -271,8 +280,11 @@ function packetsOf(
   let together = 0;
   for (const [row, { offset, size }] of found.entries()) {
     if (!lasts.has(row)) continue;
-    if (++together > TOGETHER) from = row;
-    if (!ends.has(offset - size)) continue;
+    const end = offset + Math.abs(size);
+    if (!ends.has(end)) {
+      if (!seen.inFull(end) && ++together >= TOGETHER) from = row + 1;
+      continue;
+    }
     for (; from <= row; from++) {
       found[from] = { offset: found[from]!.offset, size: -found[from]!.size };
     }

@@ -165,6 +165,26 @@ Deno.test("lab:wire: of a planned packet and a go-on of its size, the planned on
   assert.deepEqual({ deviation, early }, { deviation: undefined, early: 0 });
 });
 
+Deno.test("lab:wire: messages in one stream of full segments are told by where it ends", () => {
+  const stream = [[FULL, FULL, 6236], [6244, 36], [5892, 36], [52], [FULL, 10_860]];
+  const messages: PlannedMessage[] = [
+    { end: "client", records: [68], time: 0, after: 0 },
+    { end: "server", records: [52], time: 0.5, after: 68 },
+    ...stream.map((records) => ({ end: "client" as const, records, time: 0.5, after: 52 })),
+    { end: "server", records: [68], time: 0.5, after: 68 + stream.flat().reduce((a, b) => a + b) },
+  ];
+  const sent = (packets: readonly number[]): Sent[] => [
+    { end: "client", time: 100, packets: [68] },
+    { end: "server", time: 120.5, packets: [52] },
+    { end: "client", time: 141, packets },
+    { end: "server", time: 161.5, packets: [68] },
+  ];
+  const { deviation, exact, planned } = compared(sent(stream.flat()), messages);
+  assert.deepEqual({ deviation, exact }, { deviation: undefined, exact: planned });
+  const lost = compared(sent([FULL, FULL, 6236, 6252, ...stream.flat().slice(5)]), messages);
+  assert.deepEqual(lost.exact, [planned[0] - 2, planned[1]]);
+});
+
 Deno.test("lab:wire: packets that were joined are not exact, and those after them are", () => {
   const { messages, sent } = talk([
     { end: "client", packets: [68] },
