@@ -118,11 +118,15 @@ for (const pause of [1, 10]) {
         await Promise.all([atServer.waitFor(payload), atClient.waitFor(payload)]);
         const after = await passed();
         for (const way of ["up", "down"] as const) {
-          // Besides, each end tells the other a few times to go on. Two packets that become one have 28 or 36 bytes less.
+          // Besides, each end tells the other to go on, more often where its own reader lags behind. Of packets that
+          // become one, 28 or 36 bytes are missing for each.
           const more = after[way] - before[way] - planned;
           const adjustments = more / SSH_ADJUSTMENT.size;
-          assert.ok(Number.isInteger(adjustments), `${way}: ${more} bytes more than planned`);
-          assert.ok(adjustments >= 0 && adjustments <= payload / SSH_ADJUSTMENT.after, way);
+          const most = 4 * payload / SSH_ADJUSTMENT.after;
+          assert.ok(
+            Number.isInteger(adjustments) && adjustments >= 0 && adjustments <= most,
+            `${way}: ${more} bytes more than planned`,
+          );
         }
       });
     },
