@@ -401,7 +401,11 @@ async function play(
       },
       late: { client: endLateness(late.client), server: endLateness(late.server) },
       counted,
-      control: control.found(await connectionsIn(bare.client), await connectionsIn(bare.server)),
+      control: control.found(
+        await connectionsIn(bare.client),
+        await connectionsIn(bare.server),
+        here[0]?.startTime ?? 0,
+      ),
       dropped,
       named: await named(own.client, carrier),
       deviations,

@@ -80,8 +80,15 @@ export class WireControl {
     }
   }
 
-  /** How late it was, by the recordings at both ends and by its own words. */
-  found(client: readonly Connection[], server: readonly Connection[]): Record<End, EndLateness> {
+  /**
+   * How late its messages from the moment `from` on (Unix time, milliseconds) were, by the recordings at both ends and by its own
+   * words.
+   */
+  found(
+    client: readonly Connection[],
+    server: readonly Connection[],
+    from: number,
+  ): Record<End, EndLateness> {
     const found: Record<End, Pair[]> = { client: [], server: [] };
     for (const [number, connection] of client.entries()) {
       const plan = this.#plans[number];
@@ -92,11 +99,39 @@ export class WireControl {
       if (["cut", "timeout"].includes(connection.end.how)) continue;
       const compared = compare(readControl(connection, plan), readControl(far, plan), plan);
       for (const end of ENDS) {
-        found[end].push(...pairs(compared, end, this.#stats[end]!.stated[number] ?? []));
+        const stated = this.#stats[end]!.stated[number] ?? [];
+        const since = from - (end === "client" ? connection : far).startTime;
+        const before = sentBefore(end === "client" ? connection : far, plan, end, since);
+        found[end].push(
+          ...pairs(compared, end, stated.map((ms, i) => i < before ? undefined : ms)),
+        );
       }
     }
     return { client: endLateness(found.client), server: endLateness(found.server) };
   }
+}
+
+/** How many messages an end had begun by `time`, milliseconds after the connection's start. */
+function sentBefore(
+  { segments }: Connection,
+  { messages }: PlannedConnection,
+  end: End,
+  time: number,
+): number {
+  const side = end === "client" ? 0 : 1;
+  let bytes = 0;
+  for (let row = 0; row < segments.length; row++) {
+    if (segments.side[row] === side && segments.time[row]! < time) bytes += segments.size[row]!;
+  }
+  if (end === "client") bytes -= CONTROL_HELLO;
+  let count = 0;
+  for (const message of messages) {
+    if (message.end !== end) continue;
+    if (bytes <= 0) break;
+    count++;
+    bytes -= message.records.reduce((sum, size) => sum + size, 0);
+  }
+  return count;
 }
 
 /** A connection of the control as recorded: its pieces are known without being looked for. */

@@ -137,11 +137,12 @@ export class SshConnection implements CarrierConnection {
   }
 
   /**
-   * Milliseconds since {@linkcode SshConnection.opened}, and what a message takes to leave: only that at the server,
-   * for whom nothing is due before the client speaks.
+   * Milliseconds since {@linkcode SshConnection.opened}, and what a message takes to leave; at the server, for whom nothing
+   * is due before the client speaks, since bytes came.
    */
   get age(): number {
-    return (this.#opened === undefined ? 0 : performance.now() - this.#opened) + REACTION;
+    const since = this.#opened ?? this.#inbox.came;
+    return (since === undefined ? 0 : performance.now() - since) + REACTION;
   }
 
   /** The handshake has ended with the bytes that have come now. */
