@@ -121,6 +121,12 @@ export const conditionalSchema: v.GenericSchema<unknown, ConditionalContent> = v
       exchanges.every(([, , near]) => near.every((row) => row < rows))
     );
   }, "a neighbour names an exchange that is not there"),
+  v.check(
+    ({ connections, layers }) =>
+      layers.click?.members?.flat().every((row) => row === null || row < connections.length) ??
+        true,
+    "a click names a connection that is not there",
+  ),
 );
 
 /** How far from an observed value a drawn one may lie. */
@@ -304,12 +310,13 @@ export class ConditionalModel implements CoverModel {
     return drawPause(this.#content.layers, random);
   }
 
-  /** One connection. */
-  connection(random: Random): ConnectionPlan {
+  /** One connection; one that begins as the observed one of number `like` did, if there is such. */
+  connection(random: Random, _kind?: string, like?: number): ConnectionPlan {
     const exchanges: ModelRequest[] = [];
     const sent = { client: 0, server: 0 };
     const { hops = 1, visits = 0 } = this.#content;
-    let row = this.#first[random.integer(this.#first.length)]!;
+    const drawn = random.integer(this.#first.length);
+    let row = this.#first[like ?? drawn] ?? this.#first[drawn]!;
     let candidates: readonly number[] = this.#first;
     for (;;) {
       const near = this.#rows[row]![2];

@@ -94,6 +94,11 @@ export interface EpisodePlan {
    * for each other.
    */
   readonly ends?: readonly (number | null)[];
+  /**
+   * What each of them is drawn like, by the model's own numbers: connections that were seen to open together. Null, or
+   * the list absent, where the model does not say. Only where the model has no session layer.
+   */
+  readonly like?: readonly (number | null)[];
 }
 
 /** One session of one user: pauses before each episode. */
@@ -155,6 +160,9 @@ export interface CoverModel {
    * want something. Where it is absent or undefined they draw from the pauses of sessions, or from gaps.
    */
   pause?(random: Random): number | undefined;
-  /** One connection; with `kind`, one of {@linkcode CoverModel.kinds}, one of that kind. */
-  connection(random: Random, kind?: string): ConnectionPlan;
+  /**
+   * One connection; with `kind`, one of {@linkcode CoverModel.kinds}, one of that kind; with `like`, one like that of
+   * this number, from {@linkcode EpisodePlan.like}.
+   */
+  connection(random: Random, kind?: string, like?: number): ConnectionPlan;
 }

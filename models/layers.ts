@@ -40,6 +40,8 @@ export interface Layers {
      * was not closed with another of the click. Nothing shares an end if absent.
      */
     readonly ends?: readonly (readonly (number | null)[])[] | undefined;
+    /** For each of them, the model's numbers of its connections; null where one was not kept. Not known if absent. */
+    readonly members?: readonly (readonly (number | null)[])[] | undefined;
     /** Milliseconds from a click's last start to the next click's first, within an episode. */
     readonly pause: LinearTable;
   } | undefined;
@@ -63,6 +65,7 @@ export interface Layers {
 
 /** One connection of a click is the first, so that there are no more ends than this. */
 const endSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(MOST_CLICK));
+const memberSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /** Validates {@linkcode Layers}. */
 export const layersSchema: v.GenericSchema<unknown, Layers> = v.strictObject({
@@ -76,13 +79,16 @@ export const layersSchema: v.GenericSchema<unknown, Layers> = v.strictObject({
         v.maxLength(MOST_KNOTS),
       ),
       ends: v.optional(v.array(v.array(v.nullable(endSchema)))),
+      members: v.optional(v.array(v.array(v.nullable(memberSchema)))),
       pause: linearSchema,
     }),
     v.check(
-      ({ ends, starts }) =>
-        ends === undefined || ends.length === starts.length &&
-          ends.every((click, at) => click.length === starts[at]!.length + 1),
-      "the shared ends are not those of the clicks",
+      ({ ends, members, starts }) =>
+        [ends, members].every((lists) =>
+          lists === undefined || lists.length === starts.length &&
+            lists.every((click, at) => click.length === starts[at]!.length + 1)
+        ),
+      "the shared ends or members are not those of the clicks",
     ),
   )),
   episode: v.optional(
@@ -111,11 +117,16 @@ export function drawSession(layers: Layers, random: Random): SessionPlan | undef
 type Click = NonNullable<Layers["click"]>;
 
 /** A click like one of those observed, as an episode of its own: its first connection starts at 0. */
-function drawClick({ ends, starts }: Click, random: Random): EpisodePlan {
+function drawClick({ ends, members, starts }: Click, random: Random): EpisodePlan {
   const click = random.integer(starts.length);
   const gaps = starts[click]!.map((gap) => gap * (1 + CLICK_REACH * (2 * random.float() - 1)));
   const shared = ends?.[click];
-  return { starts: [0, ...gaps], ...(shared === undefined ? {} : { ends: shared }) };
+  const like = members?.[click];
+  return {
+    starts: [0, ...gaps],
+    ...(shared === undefined ? {} : { ends: shared }),
+    ...(like === undefined ? {} : { like }),
+  };
 }
 
 /** Draws how long a person who goes on takes until the next thing; undefined where no captures showed it. */

@@ -78,8 +78,8 @@ export class PlansAhead implements PlanSource, Disposable {
   }
 
   /** The plan of an episode, or undefined where the model has no episode layer. */
-  episode(session: number, episode: number): EpisodePlan | undefined {
-    return this.#local.episode(session, episode);
+  episode(session: number, serial: number, empty?: number): EpisodePlan | undefined {
+    return this.#local.episode(session, serial, empty);
   }
 
   /** The gap after a connection, for models without an episode layer. */

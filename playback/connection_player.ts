@@ -67,6 +67,8 @@ export interface PlayerOptions {
   readonly beforeRecord?: (room: number) => void;
   /** Told of each thing done on the wire. */
   readonly onWire?: (event: WireEvent) => void;
+  /** Called when this end has begun to close as planned, and waits for the peer to. */
+  readonly onClosing?: () => void;
   /** Called once, after the tunnel has been told that the connection is gone. */
   readonly onDone: (report: PlayReport) => void;
 }
@@ -496,6 +498,7 @@ export class ConnectionPlayer implements CoverListener {
     this.#log(this.#due, { what: "close", how: "fin" });
     connection.close("fin");
     stats.lateness.add(clock.now() - this.#due);
+    if (!this.#done) this.#options.onClosing?.();
   }
 
   #log(

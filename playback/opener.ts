@@ -373,6 +373,7 @@ export class Opener extends Engine {
       session,
       serial,
       opened: { time, planned },
+      closing: request.closing,
       closed: (report) => this.#closed(request, report),
     });
   }

@@ -120,7 +120,7 @@ export class DrawnOpenings implements OpeningSource {
         book.ended = true;
         return;
       }
-      const episode = this.#plans.episode(session, index);
+      const episode = this.#plans.episode(session, next, empty);
       const follows = pauses === undefined && index > 0 && next > 0;
       if (follows && episode?.pause !== undefined) {
         pause += Math.max(LEAST_TURN, pauseOf(episode.pause));

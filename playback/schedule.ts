@@ -15,6 +15,8 @@ export interface OpenRequest {
   readonly end?: number;
   /** To be called when it is being opened. */
   readonly started: (time: number) => void;
+  /** To be called when an end has begun to close it: from then on it leaves room for another. */
+  readonly closing: () => void;
   /** To be called when it has closed. */
   readonly closed: () => void;
 }
@@ -81,6 +83,8 @@ export class Schedule {
   #serial = 0;
   #kind = 0;
   #live = 0;
+  /** Those of them that no end has begun to close. */
+  #open = 0;
   #quietSince = 0;
   /** The next opening waits until others have closed. */
   #crowded = false;
@@ -183,7 +187,7 @@ export class Schedule {
         this.#missed = true;
         return;
       }
-      this.#crowded = this.#live + this.#room(opening) > this.#options.mostOpen;
+      this.#crowded = this.#open + this.#room(opening) > this.#options.mostOpen;
       if (this.#crowded) return;
       const began = this.#trigger(opening);
       if (began === undefined) {
@@ -248,6 +252,14 @@ export class Schedule {
     };
     this.#before = before;
     this.#live++;
+    this.#open++;
+    let closing = false;
+    const close = () => {
+      if (closing) return;
+      closing = true;
+      this.#open--;
+      if (this.#crowded) this.#freed = clock.now();
+    };
     this.#opening = true;
     open({
       session: this.#session,
@@ -259,9 +271,13 @@ export class Schedule {
         before.started = forgiving(time);
         this.#arm();
       },
+      closing: () => {
+        close();
+        if (this.#crowded) this.#arm();
+      },
       closed: () => {
+        close();
         before.closed = clock.now();
-        if (this.#crowded) this.#freed = clock.now();
         if (--this.#live === 0) this.#onQuiet();
         this.#arm();
       },

@@ -106,8 +106,9 @@ export function cleared(
     ...message,
     think: think ?? message.think,
   });
-  return connections.map(({ close, exchanges }) => ({
+  return connections.map(({ close, exchanges, number }) => ({
     close,
+    ...(number === undefined ? {} : { number }),
     exchanges: exchanges.map(({ request, responses }) => ({
       request: settled(request, clean.get(request)),
       responses: responses.map((response) => settled(response, clean.get(response))),

@@ -135,7 +135,10 @@ export function learnModel(observer: Observer, options: LearnOptions): LearnedMo
   if (observations.length === 0) {
     throw new NothingToLearnError(protocol.name, observer.leftOut, captures.length);
   }
-  const layers = (options.users ?? observer).timeline.observed();
+  // The connections of other captures' clicks are none of the model's.
+  const layers = options.users === undefined
+    ? observer.timeline.observed()
+    : { ...options.users.timeline.observed(), clickMembers: [] };
   const seen = [...observer.captures, ...forLayersOnly(options.users?.captures ?? [])];
   const learner = LEARNERS.get(kind);
   if (learner === undefined) throw new RangeError(`no learner for models of kind ${kind}`);

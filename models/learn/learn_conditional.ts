@@ -217,7 +217,7 @@ export function learnConditional(
   ];
   let row = 0;
   return {
-    layers: layersOf(layers),
+    layers: layersOf(layers, connections),
     observations: { connections: connections.length, exchanges: states.length },
     hops: HOPS,
     visits: VISITS,

@@ -34,6 +34,8 @@ export interface ObservedConnection {
     /** Whether the peer reset the connection when the `fin` came. */
     readonly answer?: "rst";
   };
+  /** Its number among all connections that were looked at. */
+  readonly number?: number;
 }
 
 /** Everything learned of the layers above connections, as lists of observations. */
@@ -46,6 +48,8 @@ export interface ObservedLayers {
   readonly clicks: readonly (readonly number[])[];
   /** For each of them, the end that each of its connections shared; null where there was none. */
   readonly clickEnds?: readonly (readonly (number | null)[])[];
+  /** For each of them, the numbers of its connections, observed or not. */
+  readonly clickMembers?: readonly (readonly (number | undefined)[])[] | undefined;
   /** Milliseconds from a click's last start to the next click, within episodes. */
   readonly clickPauses: readonly number[];
   /** Clicks in each completed episode. */

@@ -91,6 +91,7 @@ type MessagesOf = (connection: Connection) => readonly PathMessage[];
 interface Waiting {
   readonly connection: Connection;
   readonly messagesOf: MessagesOf;
+  readonly number: number;
 }
 
 interface Kept {
@@ -110,6 +111,8 @@ export class Observer {
   readonly #jitter: number[] = [];
   #waiting: Waiting[] = [];
   #waitingSegments = 0;
+  /** The number of the connection looked at last. */
+  #number = -1;
   readonly #leftOut = new Map<LeftOut, number>();
   /** A heap by priority, highest first. */
   readonly #kept: Kept[] = [];
@@ -140,6 +143,7 @@ export class Observer {
   add(connection: Connection, messages?: MessagesOf): void {
     const counts = this.#capture;
     counts.connections++;
+    this.#number++;
     counts.first = Math.min(counts.first ?? Infinity, connection.startTime);
     counts.last = Math.max(counts.last ?? -Infinity, connection.endTime);
     const unusable = this.#unusable(connection);
@@ -148,7 +152,11 @@ export class Observer {
       return;
     }
     this.#paths.add(connection);
-    this.#waiting.push({ connection, messagesOf: messages ?? this.#pausesApart });
+    this.#waiting.push({
+      connection,
+      messagesOf: messages ?? this.#pausesApart,
+      number: this.#number,
+    });
     this.#waitingSegments += connection.segments.length;
     const { connections, segments } = MOST_WAITING;
     if (this.#waiting.length >= connections || this.#waitingSegments >= segments) {
@@ -174,7 +182,7 @@ export class Observer {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#waitingSegments = 0;
-    for (const { connection, messagesOf } of waiting) {
+    for (const { connection, messagesOf, number } of waiting) {
       const observed = this.#observe(this.#paths.settled(connection), messagesOf);
       if (typeof observed === "string") {
         this.#leave(observed);
@@ -182,7 +190,7 @@ export class Observer {
       }
       this.#capture.used++;
       if (connection.handshake.end === "estimated") this.#capture.estimated++;
-      this.#keep(observed);
+      this.#keep({ ...observed, number });
     }
   }
 
@@ -197,10 +205,9 @@ export class Observer {
     if (connection.start !== "syn") return "opening not captured";
     if (carries(connection)) {
       const { clientAddress, endTime, startTime } = connection;
-      const closed = end.by === CLIENT && end.how === "fin" && end.time !== undefined
-        ? startTime + end.time
-        : undefined;
-      this.timeline.add(clientAddress, startTime, endTime, closed);
+      const over = end.time === undefined ? undefined : startTime + end.time;
+      const closed = end.by === CLIENT && end.how === "fin" ? over : undefined;
+      this.timeline.add(clientAddress, startTime, endTime, { closed, over, number: this.#number });
     }
     if (connection.oneSided) return "one direction only";
     if (handshake.carrier !== "unknown" && !protocol.handshakes.includes(handshake.carrier)) {

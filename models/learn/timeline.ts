@@ -1,6 +1,6 @@
 import { type Layers, MOST_CLICK } from "../layers.ts";
 import { linearTable, MOST_KNOTS, roundTime, stepTable } from "../quantile_table.ts";
-import type { ObservedLayers } from "./observation.ts";
+import type { ObservedConnection, ObservedLayers } from "./observation.ts";
 
 /**
  * Swing's RREtimeout: a connection that starts within this many milliseconds of the start of the one
@@ -27,13 +27,21 @@ export const SHARED_END = 10;
 /** Ends that fewer of all connections share are shared by chance. Of mail that is 6 %. */
 const LEAST_SHARED = 0.1;
 
+/** What may be known of a connection besides its start and end. */
+export interface About {
+  /** When an end closed it; its last packet comes a round trip later. */
+  readonly over?: number | undefined;
+  /** The same where its client closed it, by FIN. */
+  readonly closed?: number | undefined;
+  /** By what number its observation goes. */
+  readonly number?: number;
+}
+
 /** A connection as the timeline keeps it. */
-interface Seen {
+interface Seen extends About {
   readonly client: number;
   readonly start: number;
   readonly end: number;
-  /** When its client closed it, by FIN. */
-  readonly closed: number | undefined;
 }
 
 /** A layer that rests on fewer completed observations than this is absent. */
@@ -64,6 +72,7 @@ export class Timeline {
   readonly #connectionGaps: number[] = [];
   readonly #clicks: number[][] = [];
   readonly #clickEnds: (number | null)[][] = [];
+  readonly #clickMembers: (number | undefined)[][] = [];
   readonly #clickPauses: number[] = [];
   readonly #episodeClicks: number[] = [];
   readonly #episodeConnections: number[] = [];
@@ -75,11 +84,8 @@ export class Timeline {
   /** Connections that came after the limit and were left out. */
   leftOut = 0;
 
-  /**
-   * A connection of `client` (forgotten at the capture's end), in milliseconds of any one clock; `closed` says when the
-   * client closed it by FIN, if it did.
-   */
-  add(client: string, start: number, end: number, closed?: number): void {
+  /** A connection of `client` (forgotten at the capture's end), in milliseconds of any one clock. */
+  add(client: string, start: number, end: number, about: About = {}): void {
     if (this.#count >= MOST_STARTS) {
       this.leftOut++;
       return;
@@ -87,7 +93,7 @@ export class Timeline {
     this.#count++;
     let number = this.#clients.get(client);
     if (number === undefined) this.#clients.set(client, number = this.#clients.size);
-    this.#connections.push({ client: number, start, end, closed });
+    this.#connections.push({ ...about, client: number, start, end });
   }
 
   /** The capture has ended; its last packet had this time. */
@@ -115,7 +121,9 @@ export class Timeline {
     let before = connections[0]!.start;
     const endClick = () => {
       this.#clicks.push(click.slice(0, MOST_CLICK));
-      this.#clickEnds.push(sharedEnds(members.slice(0, MOST_CLICK + 1)));
+      members = members.slice(0, MOST_CLICK + 1);
+      this.#clickEnds.push(sharedEnds(members));
+      this.#clickMembers.push(members.map((one) => one.number));
       click = [];
       members = [];
     };
@@ -170,6 +178,7 @@ export class Timeline {
       connectionGaps: this.#connectionGaps,
       clicks: this.#clicks,
       clickEnds: this.#clickEnds,
+      clickMembers: this.#clickMembers,
       clickPauses: this.#clickPauses,
       episodeClicks: this.#episodeClicks,
       episodeConnections: this.#episodeConnections,
@@ -182,14 +191,24 @@ export class Timeline {
 
 /**
  * The layers of a model file: those that rest on {@linkcode LEAST_OBSERVATIONS} or more completed
- * observations. Gaps inside a layer are absent where it has a single member.
+ * observations. Gaps inside a layer are absent where it has a single member. Where connections of a click share ends,
+ * it also names those of `connections` that belong to it.
  */
-export function layersOf(observed: ObservedLayers): Layers {
+export function layersOf(
+  observed: ObservedLayers,
+  connections: readonly ObservedConnection[] = [],
+): Layers {
   const { connectionGaps, episodeConnections, episodeGaps, sessionEpisodes, pauses } = observed;
-  const { clickEnds = [], clickPauses, clicks, episodeClicks, mostOpen = 0 } = observed;
+  const { clickEnds = [], clickMembers = [], clickPauses, clicks } = observed;
+  const { episodeClicks, mostOpen = 0 } = observed;
+  const rows = new Map(connections.map(({ number }, row) => [number, row]));
+  const members = clickMembers.map((click) =>
+    click.map((number) => number === undefined ? null : rows.get(number) ?? null)
+  );
   const click = !enough(clicks) || !enough(clickPauses) ? undefined : {
     starts: thinned(clicks),
     ...(isUsual(clickEnds.flat()) ? { ends: thinned(clickEnds) } : {}),
+    ...(isUsual(clickEnds.flat()) && isUsual(members.flat()) ? { members: thinned(members) } : {}),
     pause: linearTable(clickPauses),
   };
   const episode = !shown(episodeConnections, episodeGaps) ? undefined : {
@@ -215,9 +234,11 @@ export function swingLayersOf(observed: ObservedLayers): Layers {
   return layersOf({ ...observed, clicks: [], clickPauses: [], episodeClicks: [] });
 }
 
-/** How many of some connections were open at the same time, at most. */
-function mostOpen(connections: readonly { start: number; end: number }[]): number {
-  const changes = connections.flatMap(({ end, start }) => [[start, 1], [end, -1]] as const)
+/** How many of some connections were open at the same time, at most: one that is being closed leaves room. */
+function mostOpen(connections: readonly Seen[]): number {
+  const changes = connections.flatMap(({ end, over = end, start }) =>
+    [[start, 1], [over, -1]] as const
+  )
     .sort(([a, up], [b, other]) => a - b || up - other);
   let [open, most] = [0, 0];
   for (const [, change] of changes) most = Math.max(most, open += change);

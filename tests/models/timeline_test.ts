@@ -38,6 +38,7 @@ Deno.test("gaps between captures never count, nor what a capture's end cuts off"
   }
   assert.deepEqual(timeline.observed(), {
     clickEnds: [],
+    clickMembers: [],
     clickPauses: [],
     clicks: [],
     connectionGaps: [],
@@ -158,17 +159,18 @@ Deno.test("what a client closes at once is learned with the click that opened it
   for (let i = 0; i < 6; i++) {
     const start = i * 10_000;
     // Two windows, of which one outlives the other, one connection that the server closes, one closed alone.
-    timeline.add("a", start, start + 3_000, start + 3_000);
-    timeline.add("a", start + 100, start + 2_005, start + 2_005);
+    timeline.add("a", start, start + 3_000, { closed: start + 3_000 });
+    timeline.add("a", start + 100, start + 2_005, { closed: start + 2_005 });
     timeline.add("a", start + 200, start + 1_000);
-    timeline.add("a", start + 300, start + 2_000, start + 2_000);
-    timeline.add("a", start + 310, start + 1_500, start + 1_500);
-    timeline.add("a", start + 400, start + 3_007, start + 3_007);
-    timeline.add("a", start + 5_000, start + 6_000, start + 6_000);
+    timeline.add("a", start + 300, start + 2_000, { closed: start + 2_000 });
+    timeline.add("a", start + 310, start + 1_500, { closed: start + 1_500 });
+    timeline.add("a", start + 400, start + 3_007, { closed: start + 3_007 });
+    timeline.add("a", start + 5_000, start + 6_000, { closed: start + 6_000 });
   }
   timeline.endCapture(90_000);
   const { clickEnds } = timeline.observed();
   assert.deepEqual(clickEnds!.slice(0, 2), [[1, 0, null, 0, null, 1], [null]]);
+  assert.equal(layersOf(timeline.observed()).click?.members, undefined);
   const layers = layersOf(timeline.observed());
   assert.deepEqual(layers.click?.ends, clickEnds);
   assert.deepEqual(v.parse(layersSchema, layers), layers);
@@ -177,7 +179,9 @@ Deno.test("what a client closes at once is learned with the click that opened it
     assert.deepEqual(ends, starts.length === 1 ? [null] : clickEnds![0]);
   }));
   // In one of twenty connections it says nothing.
-  for (let i = 0; i < 600; i++) timeline.add("b", i * 1_000, i * 1_000 + 500, i * 1_000 + 500);
+  for (let i = 0; i < 600; i++) {
+    timeline.add("b", i * 1_000, i * 1_000 + 500, { closed: i * 1_000 + 500 });
+  }
   timeline.endCapture(700_000);
   assert.equal(layersOf(timeline.observed()).click?.ends, undefined);
 });
@@ -196,12 +200,40 @@ Deno.test("shared ends of other clicks, or of more connections than a click has,
   }
 });
 
+Deno.test("what a click opened is named by the rows of the model, as far as they were kept", () => {
+  const timeline = new Timeline();
+  for (let i = 0; i < 12; i++) {
+    const start = i * 5_000;
+    const over = start + 1_000;
+    timeline.add("a", start, over + 40, { closed: over, over, number: 2 * i });
+    timeline.add("a", start + 9, over + 40, { closed: over, over, number: 2 * i + 1 });
+  }
+  timeline.endCapture(90_000);
+  const close = { by: "client", how: "fin", time: 0 } as const;
+  const connections = [7, 3, 2, 8, 11].map((number) => ({ number, close, exchanges: [] }));
+  const layers = layersOf(timeline.observed(), connections);
+  assert.deepEqual(layers.click?.members?.slice(0, 6), [
+    [null, null],
+    [2, 1],
+    [null, null],
+    [null, 0],
+    [3, null],
+    [null, 4],
+  ]);
+  // Those of which an end has begun to close leave room.
+  assert.equal(layers.open, 2);
+  assert.deepEqual(v.parse(layersSchema, layers), layers);
+  const [first, ...others] = layers.click!.members!;
+  const shorter = { ...layers, click: { ...layers.click, members: [first!.slice(1), ...others] } };
+  assert.ok(!v.safeParse(layersSchema, shorter).success);
+});
+
 Deno.test("clicks of one episode share no end with each other", () => {
   const users = new Timeline();
   for (let session = 0; session < 6; session++) {
     for (const at of [0, 300, 310, 4_310, 4_400]) {
       const start = session * 1e6 + at;
-      users.add("a", start, session * 1e6 + 9_000, session * 1e6 + 9_000);
+      users.add("a", start, session * 1e6 + 9_000, { closed: session * 1e6 + 9_000 });
     }
     users.endCapture(session * 1e6 + 900_000);
   }
