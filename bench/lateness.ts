@@ -1,7 +1,8 @@
 /**
  * How late the engine does what is planned: each shipped model is played on sockets, its ends in processes of their
  * own, and every opening, message and close is counted by the engine itself. Beside it, at the same time in a
- * third process, what timers alone give: the runtime's, and ours that the engine uses.
+ * third process, what timers alone give: the runtime's, and ours that the engine uses, by itself and with a bare write
+ * after it, for the engine counts a message when it has been handed to the system.
  *
  * @module
  */
@@ -43,6 +44,7 @@ async function run({ note, quick, seed }: BenchmarkOptions) {
     add("", "server", peer.lateness);
     add("", "setTimeout", timers.setTimeout);
     add("", "callAt", timers.callAt);
+    add("", "callAt and write", timers.write);
     const used = after.map((value, i) => (value - before[i]!) / seconds);
     data[model] = { client: own, server: peer, timers, processor: used };
   }

@@ -6,6 +6,7 @@
 //   {"add":n}      (client) begins n more tunnels, answers when they are ready
 //   {"stats":true} answers {lateness, memory, ...} and begins the lateness anew
 //   {"timers":ms}  plays nothing for a while but bare timers, answers how late each kind was
+import net from "node:net";
 import { callAt } from "../../base/precise_timer.ts";
 import { loadModelText, modelFromFile, substream } from "../../models/mod.ts";
 import { EngineStats, Lateness, type LatenessSummary } from "../../playback/mod.ts";
@@ -35,7 +36,12 @@ export interface TimerLateness {
   readonly setTimeout: LatenessSummary;
   /** Ours. */
   readonly callAt: LatenessSummary;
+  /** Ours, and a bare socket's write after it, of as many bytes as a small message has. */
+  readonly write: LatenessSummary;
 }
+
+/** Bytes of such a write. */
+const SMALL = 100;
 
 const encoder = new TextEncoder();
 
@@ -52,23 +58,47 @@ async function* lines(): AsyncGenerator<string> {
   }
 }
 
-/** Two kinds of timers, one call at a time each, side by side. */
+/** A connection of this process with itself, whose other end reads. */
+async function bareSocket(): Promise<net.Socket> {
+  const server = net.createServer((socket) => void socket.resume());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const { port } = server.address() as net.AddressInfo;
+  const socket = net.connect({ host: "127.0.0.1", port, noDelay: true });
+  await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+  server.close();
+  return socket;
+}
+
+/** Kinds of timers, one call at a time each, side by side. */
 async function timers(ms: number): Promise<TimerLateness> {
+  const socket = await bareSocket();
+  const bytes = new Uint8Array(SMALL);
   const until = performance.now() + ms;
-  const play = async (at: (due: number, run: () => void) => void): Promise<LatenessSummary> => {
+  const play = async (
+    at: (due: number, run: () => void) => void,
+    act = () => {},
+  ): Promise<LatenessSummary> => {
     const lateness = new Lateness();
     while (performance.now() < until) {
       const due = performance.now() + 1 + 30 * Math.random();
-      await new Promise<void>((resolve) => at(due, resolve));
-      lateness.add(performance.now() - due);
+      await new Promise<void>((resolve) =>
+        at(due, () => {
+          act();
+          lateness.add(performance.now() - due);
+          resolve();
+        })
+      );
     }
     return lateness.summary();
   };
-  const [plain, ours] = await Promise.all([
+  const precise = (due: number, run: () => void) => void callAt(due, run);
+  const [plain, ours, write] = await Promise.all([
     play((due, run) => setTimeout(run, due - performance.now())),
-    play((due, run) => void callAt(due, run)),
+    play(precise),
+    play(precise, () => void socket.write(bytes)),
   ]);
-  return { setTimeout: plain, callAt: ours };
+  socket.destroy();
+  return { setTimeout: plain, callAt: ours, write };
 }
 
 function statsOf(stats: EngineStats): EndStats {
