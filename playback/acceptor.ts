@@ -61,6 +61,8 @@ const READY = 8;
 const READY_OF_NEXT = 2;
 /** Sessions of which it is remembered what was made ready. */
 const MOST_SESSIONS = 64;
+/** Acknowledgements of plans that wait for room on one connection. */
+const MOST_WAITING = 1024;
 
 /** Payload of the record that carries an error, at least. */
 const ERROR_RECORD = 256;
@@ -88,6 +90,8 @@ export class Acceptor extends Engine {
   #own: Lead | undefined;
   /** By session: the first serial number whose plan has not been made ready. */
   readonly #prepared = new Map<number, number>();
+  /** Connections that a set-up came on. */
+  readonly #setUp = new WeakSet<Live>();
   /** What answers a set-up. */
   #answer: readonly EngineFrame[] = [];
 
@@ -235,7 +239,10 @@ export class Acceptor extends Engine {
           const wanted = (session: number, serial: number) =>
             !this.live.has(connectionNumber(session, serial));
           const planned = this.store.take(body, wanted);
-          if (planned !== undefined) live.waiting.push({ type: ENGINE.planned, body: planned });
+          // Without the acknowledgement a plan is sent again, should a connection break: no harm.
+          if (planned !== undefined && live.waiting.length < MOST_WAITING) {
+            live.waiting.push({ type: ENGINE.planned, body: planned });
+          }
         });
       case ENGINE.planned:
         return this.sender?.acknowledged(body);
@@ -269,6 +276,8 @@ export class Acceptor extends Engine {
 
   #onSetup(live: Live, setup: Setup): void {
     const { models, plans } = this.#options;
+    if (this.#setUp.has(live)) throw new EngineFrameError("a second set-up on a connection");
+    this.#setUp.add(live);
     if (setup.sessions > this.policy.maxSessions) {
       const reason = `more than ${this.policy.maxSessions} sessions`;
       return this.refuse(live, ENGINE_ERROR.policy, reason);

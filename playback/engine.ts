@@ -7,6 +7,7 @@ import {
   connectionNumber,
   ENGINE,
   ENGINE_ERROR,
+  EngineFrameError,
   frameOverhead,
   largestBody,
   OWNER_FRAMES,
@@ -24,6 +25,11 @@ import { SpareTime } from "./spare_time.ts";
 import { EngineStats } from "./stats.ts";
 import { varintLength } from "./varint.ts";
 import type { WireEvent } from "./wire_log.ts";
+
+/** Bytes of memory that the scripts of one tunnel's open connections may take: thousands of messages each. */
+const MAX_SCRIPTS = 32 * 2 ** 20;
+
+const SECOND_PLAN = "a second plan for a connection";
 
 /** What either end of a tunnel needs. */
 export interface EngineOptions {
@@ -84,8 +90,6 @@ export interface Played {
   readonly onHead?: (live: Live, head: Uint8Array) => void;
   /** Says when our end closes, if the plan leaves it to our end, in place of the plan. */
   readonly farewell?: Farewell;
-  /** Called when our end has begun to close, and waits for the other to. */
-  readonly closing?: () => void;
   /** Called when it has ended. */
   readonly closed: (report: PlayReport) => void;
 }
@@ -122,6 +126,8 @@ export interface Live {
   here: PlanDecoder | undefined;
   /** Exchanges of a decoder that are in the script. */
   given: number;
+  /** Where the script comes from, if the peer's word decides: a connection has one plan. */
+  source: ConnectionPlan | PlanDecoder | undefined;
   /** Whether the times of all that the peer sends are known. */
   timed: boolean;
 }
@@ -158,6 +164,8 @@ export abstract class Engine {
   readonly #options: EngineOptions;
   readonly #meter: PolicyMeter;
   #backlogTold = 0;
+  /** Bytes of memory that scripts of connections in play take. */
+  #memory = 0;
 
   /** An end of a tunnel. */
   protected constructor(end: End, options: EngineOptions) {
@@ -178,6 +186,11 @@ export abstract class Engine {
   /** Cover connections that are open. */
   get open(): number {
     return this.live.size;
+  }
+
+  /** Bytes of memory that what is played takes, about. */
+  get memory(): number {
+    return this.#memory;
   }
 
   /** Milliseconds that a connection may stand still. */
@@ -229,6 +242,7 @@ export abstract class Engine {
       waiting: [],
       here: undefined,
       given: 0,
+      source: undefined,
       timed: true,
       player: new ConnectionPlayer({
         clock: this.clock,
@@ -251,9 +265,9 @@ export abstract class Engine {
         ...(farewell === undefined ? {} : { farewell }),
         beforeRecord: (room) => this.#beforeRecord(live, room),
         ...(onWire === undefined ? {} : { onWire }),
-        ...(played.closing === undefined ? {} : { onClosing: played.closing }),
         onDone: (report) => {
           this.live.delete(number);
+          this.#memory -= script.memory;
           if (!report.completed) this.sender?.lost();
           if (report.error !== undefined) onFault?.({ session, serial, report });
           closed(report);
@@ -261,6 +275,7 @@ export abstract class Engine {
       }),
     };
     this.live.set(number, live);
+    this.#memory += script.memory;
     live.player.start(played.head);
     return live;
   }
@@ -315,22 +330,33 @@ export abstract class Engine {
     return refused === undefined;
   }
 
-  /** Adds to a connection's script what a decoder has got. */
+  /** Adds an exchange to a connection's script, or refuses it. */
+  #add(live: Live, exchange: ModelRequest): boolean {
+    if (!this.#allowed(live, exchange)) return false;
+    const { script } = live;
+    const before = script.memory;
+    script.add(exchange);
+    this.#memory += script.memory - before;
+    if (this.#memory <= MAX_SCRIPTS) return true;
+    this.refuse(live, ENGINE_ERROR.policy, `plans of more than ${MAX_SCRIPTS} bytes of memory`);
+    return false;
+  }
+
+  /** Adds to a connection's script what a decoder has got. Throws EngineFrameError if it has another plan. */
   protected learn(live: Live, decoder: PlanDecoder): void {
+    live.source ??= decoder;
+    if (live.source !== decoder) throw new EngineFrameError(SECOND_PLAN);
     while (live.given < decoder.exchanges.length) {
-      const exchange = decoder.exchanges[live.given++]!;
-      if (!this.#allowed(live, exchange)) return;
-      live.script.add(exchange);
+      if (!this.#add(live, decoder.exchanges[live.given++]!)) return;
     }
     live.script.close = decoder.close;
   }
 
-  /** Adds a whole plan to a connection's script. */
+  /** Adds a whole plan to a connection's script. Throws EngineFrameError if it has one. */
   protected follow(live: Live, plan: ConnectionPlan): void {
-    for (const exchange of plan.exchanges) {
-      if (!this.#allowed(live, exchange)) return;
-      live.script.add(exchange);
-    }
+    if (live.source !== undefined) throw new EngineFrameError(SECOND_PLAN);
+    live.source = plan;
+    for (const exchange of plan.exchanges) if (!this.#add(live, exchange)) return;
     live.script.free = plan.free ?? false;
     live.script.close = plan.close;
   }

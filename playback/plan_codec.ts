@@ -183,26 +183,58 @@ const INCOMPLETE = Symbol("incomplete");
 /** The most bytes of one plan that a decoder accepts: some 40,000 exchanges. */
 export const MAX_PLAN_LENGTH = 262144;
 
-/** The most records of one plan that a decoder accepts. */
-const MAX_RECORDS = 1 << 20;
+/** The most bytes of one exchange. */
+const MAX_EXCHANGE = 16384;
+
+/** The most records of one plan that a decoder accepts: a gigabyte in TLS's largest. */
+const MAX_RECORDS = 1 << 16;
+
+/** Bytes of memory that a message and one of its records take when they are decoded, about. */
+const MESSAGE_MEMORY = 128;
+const RECORD_MEMORY = 8;
+
+/** A message of which not every record is there. */
+interface Begun {
+  readonly request: DataRequest;
+  readonly records: number[];
+  /** Runs of records that are still to come. */
+  runs: number;
+  /** Bytes of the records that are there. */
+  sum: number;
+  readonly more: boolean;
+}
 
 /**
  * Decodes a plan from pieces of any size, exchange by exchange. The bytes come from the peer: whatever
- * they are, it either waits for more or throws {@linkcode PlanFormatError}, in bounded memory.
+ * they are, it either waits for more or throws {@linkcode PlanFormatError}, in bounded memory. What has been
+ * understood is not read again, however small the pieces are.
  */
 export class PlanDecoder {
   /** The exchanges that are complete. */
   readonly exchanges: ModelRequest[] = [];
   /** How the connection ends, once the last exchange is complete. */
   close: ConnectionPlan["close"] | undefined;
-  #rest = new Uint8Array(0);
+  #rest: Uint8Array = new Uint8Array(0);
   #at = 0;
   #taken = 0;
+  #messages = 0;
   #records = 0;
+  /** The exchange that is being decoded: what is there of it, where it begins, whether it is the last. */
+  #exchange: DataRequest[] = [];
+  #begin = 0;
+  #final = false;
+  #begun: Begun | undefined;
+  /** The last exchange is there, and the close is to follow. */
+  #ending = false;
 
   /** Bytes of the plan that were pushed. */
   get length(): number {
     return this.#taken + this.#rest.length;
+  }
+
+  /** Bytes of memory that it takes, about. */
+  get memory(): number {
+    return this.length + MESSAGE_MEMORY * this.#messages + RECORD_MEMORY * this.#records;
   }
 
   /** Takes the next bytes of the plan. Throws PlanFormatError. */
@@ -215,13 +247,13 @@ export class PlanDecoder {
     this.#at = 0;
     while (this.close === undefined && this.#at < this.#rest.length) {
       const start = this.#at;
-      const records = this.#records;
       try {
-        this.#exchange();
+        if (this.#ending) this.#close();
+        else if (this.#begun === undefined) this.#message();
+        else this.#run(this.#begun);
       } catch (error) {
         if (error !== INCOMPLETE) throw error;
         this.#at = start;
-        this.#records = records;
         break;
       }
     }
@@ -230,7 +262,7 @@ export class PlanDecoder {
     if (this.close !== undefined && this.#rest.length > 0) {
       this.#fail("bytes follow the plan's end");
     }
-    if (this.#rest.length > 16384) this.#fail("an exchange is too long");
+    if (this.length - this.#begin > MAX_EXCHANGE) this.#fail("an exchange is too long");
   }
 
   #fail(why: string): never {
@@ -264,7 +296,8 @@ export class PlanDecoder {
     return timeOf(low | this.#byte() << 8);
   }
 
-  #request(): { message: DataRequest; more: boolean; final: boolean } {
+  /** A message up to its records. */
+  #message(): void {
     const head = this.#varint();
     const flags = head % SHIFT;
     const size = this.#size(Math.floor(head / SHIFT));
@@ -272,57 +305,65 @@ export class PlanDecoder {
     if (extra >= 16) this.#fail(`unknown flags ${extra}`);
     const time = (flags & TIMED) > 0 ? this.#time() : 0;
     const lead = (extra & LEAD) > 0 ? this.#varint() : 0;
-    let records: number[] | undefined;
-    if ((extra & RECORDS) > 0) {
-      records = [];
-      let sum = 0;
-      for (let runs = this.#varint(); runs > 0; runs--) {
-        const run = this.#varint();
-        const length = run % 2 === 1 ? this.#varint() : 1;
-        const record = this.#size(Math.floor(run / 2));
-        this.#records += length;
-        if (this.#records > MAX_RECORDS) this.#fail("too many records");
-        for (let i = 0; i < length; i++) records.push(record);
-        sum += record * length;
-        if (sum > size) break;
-      }
-      if (sum !== size) this.#fail("the records do not add up");
+    const runs = (extra & RECORDS) > 0 ? this.#varint() : undefined;
+    if ((extra & FINAL) > 0) {
+      if (this.#exchange.length > 0) this.#fail("only an exchange can be the last");
+      this.#final = true;
     }
-    return {
-      message: {
-        type: (extra & PADDING) > 0 ? "padding" : "data",
-        size,
-        time,
-        ...(records === undefined ? {} : { records }),
-        ...(lead === 0 ? {} : { lead }),
-      },
-      more: (flags & MORE) > 0,
-      final: (extra & FINAL) > 0,
+    const request: DataRequest = {
+      type: (extra & PADDING) > 0 ? "padding" : "data",
+      size,
+      time,
+      ...(lead === 0 ? {} : { lead }),
     };
+    const more = (flags & MORE) > 0;
+    if (runs === undefined) this.#complete(request, more);
+    else if (runs === 0) this.#fail("the records do not add up");
+    else this.#begun = { request, records: [], runs, sum: 0, more };
   }
 
-  #exchange(): void {
-    const first = this.#request();
-    const response: DataRequest[] = [];
-    for (let more = first.more; more;) {
-      const next = this.#request();
-      if (next.final) this.#fail("only an exchange can be the last");
-      response.push(next.message);
-      more = next.more;
-    }
-    let close: ConnectionPlan["close"] | undefined;
-    if (first.final) {
-      const flags = this.#byte();
-      if (flags >= 8 || (flags & 6) === 6) this.#fail(`an unknown close ${flags}`);
-      const by: End = (flags & 1) > 0 ? "server" : "client";
-      close = {
-        by,
-        how: (flags & 2) > 0 ? "rst" : "fin",
-        time: this.#time(),
-        ...((flags & 4) > 0 ? { answer: "rst" as const } : {}),
-      };
-    }
-    this.exchanges.push({ request: first.message, response });
+  /** A run of records of the message that has begun. */
+  #run(begun: Begun): void {
+    const run = this.#varint();
+    const length = run % 2 === 1 ? this.#varint() : 1;
+    const record = this.#size(Math.floor(run / 2));
+    this.#records += length;
+    if (this.#records > MAX_RECORDS) this.#fail("too many records");
+    for (let i = 0; i < length; i++) begun.records.push(record);
+    begun.sum += record * length;
+    const { size } = begun.request;
+    if (--begun.runs > 0 && begun.sum <= size) return;
+    if (begun.sum !== size) this.#fail("the records do not add up");
+    this.#begun = undefined;
+    this.#complete({ ...begun.request, records: begun.records }, begun.more);
+  }
+
+  #complete(request: DataRequest, more: boolean): void {
+    this.#messages++;
+    this.#exchange.push(request);
+    if (more) return;
+    if (this.#final) this.#ending = true;
+    else this.#finish();
+  }
+
+  #close(): void {
+    const flags = this.#byte();
+    if (flags >= 8 || (flags & 6) === 6) this.#fail(`an unknown close ${flags}`);
+    const by: End = (flags & 1) > 0 ? "server" : "client";
+    const close: ConnectionPlan["close"] = {
+      by,
+      how: (flags & 2) > 0 ? "rst" : "fin",
+      time: this.#time(),
+      ...((flags & 4) > 0 ? { answer: "rst" as const } : {}),
+    };
+    this.#finish();
     this.close = close;
+  }
+
+  #finish(): void {
+    const [request, ...response] = this.#exchange;
+    this.exchanges.push({ request: request!, response });
+    this.#exchange = [];
+    this.#begin = this.#taken + this.#at;
   }
 }

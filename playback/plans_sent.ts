@@ -25,7 +25,7 @@ const MAX_CHUNK = 8192;
 
 /** Plans that are kept for connections to come, and their bytes. */
 const MAX_PLANS = 1024;
-const MAX_PLAN_BYTES = 1048576;
+const MAX_PLAN_MEMORY = 16 * 2 ** 20;
 
 const AFTER = ["start", "close", "quiet"] as const;
 const END = 3;
@@ -283,12 +283,12 @@ export class PlanStore implements OpeningSource {
       };
       this.#plans.set(name, stored);
     }
-    let bytes = rest.length;
-    for (const { decoder } of this.#plans.values()) bytes += decoder.length;
-    while (this.#plans.size > MAX_PLANS || bytes > MAX_PLAN_BYTES) {
+    let memory = rest.length;
+    for (const { decoder } of this.#plans.values()) memory += decoder.memory;
+    while (this.#plans.size > MAX_PLANS || memory > MAX_PLAN_MEMORY) {
       const [oldest, { decoder }] = this.#plans.entries().next().value!;
       this.#plans.delete(oldest);
-      bytes -= decoder.length;
+      memory -= decoder.memory;
       if (oldest === name) return undefined;
     }
     // Pieces come in order on one connection; after a loss the master starts again.

@@ -19,6 +19,10 @@ export interface ScriptMessage {
   readonly after: number;
 }
 
+/** Bytes of memory that a message and one of its records take, about. */
+const MESSAGE_MEMORY = 160;
+const RECORD_MEMORY = 16;
+
 /** Sizes on the wire of the records of a request, as they exist on a grid. */
 export function recordsOf(request: DataRequest, grid: SizeGrid): number[] {
   return (request.records ?? [request.size]).flatMap((asked) => splitSize(asked, grid));
@@ -70,6 +74,7 @@ export class Script {
   /** Sizes that exist. */
   readonly grid: SizeGrid;
   readonly #payload: Record<End, number> = { client: 0, server: 0 };
+  #memory = 0;
   readonly #records: Record<End, number[]> = { client: [], server: [] };
 
   /** An empty script on a grid; with `plan`, a complete one. */
@@ -101,6 +106,7 @@ export class Script {
     const records = recordsOf(request, this.grid).map((size) => payloadSize(size, this.grid));
     const payload = records.reduce((sum, record) => sum + record, 0);
     for (const record of records) this.#records[end].push(record);
+    this.#memory += MESSAGE_MEMORY + RECORD_MEMORY * records.length;
     this.#payload[end] += payload;
     this.messages.push({
       end,
@@ -110,6 +116,11 @@ export class Script {
       payload,
       after,
     });
+  }
+
+  /** Bytes of memory that it takes, about. */
+  get memory(): number {
+    return this.#memory;
   }
 
   /** Payload bytes that an end sends in all, as far as known. */

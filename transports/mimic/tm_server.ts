@@ -114,6 +114,11 @@ interface Tunnel {
   connecting: number;
 }
 
+/** Bytes that a tunnel holds: of its streams, and of the plans that it plays. */
+function memoryOf({ engine, tunnel }: Tunnel): number {
+  return tunnel.memory + engine.memory;
+}
+
 /**
  * The server's end: admits connections that prove a secret, hands all others to the decoy, plays each
  * tunnel's cover, and connects its streams to their destinations. It is handed open connections of a
@@ -280,9 +285,7 @@ export class TmServer {
   /** Bytes that a user's tunnels hold. */
   #memory(user: number): number {
     let memory = 0;
-    for (const { tunnel, user: owner } of this.#tunnels) {
-      if (owner === user) memory += tunnel.memory;
-    }
+    for (const tunnel of this.#tunnels) if (tunnel.user === user) memory += memoryOf(tunnel);
     return memory;
   }
 
@@ -290,7 +293,7 @@ export class TmServer {
   #boundMemory(user: number): void {
     while (this.#memory(user) > this.#limits.memory) {
       const own = [...this.#tunnels].filter((tunnel) => tunnel.user === user);
-      const largest = own.reduce((a, b) => a.tunnel.memory >= b.tunnel.memory ? a : b);
+      const largest = own.reduce((a, b) => memoryOf(a) >= memoryOf(b) ? a : b);
       this.#options.onNote?.("a user's largest tunnel was ended: too much memory");
       this.#end(largest, "it held too much memory");
     }
