@@ -90,6 +90,8 @@ export interface Played {
   readonly onHead?: (live: Live, head: Uint8Array) => void;
   /** Says when our end closes, if the plan leaves it to our end, in place of the plan. */
   readonly farewell?: Farewell;
+  /** Called when our end has begun to close, and waits for the other to. */
+  readonly closing?: () => void;
   /** Called when it has ended. */
   readonly closed: (report: PlayReport) => void;
 }
@@ -265,6 +267,7 @@ export abstract class Engine {
         ...(farewell === undefined ? {} : { farewell }),
         beforeRecord: (room) => this.#beforeRecord(live, room),
         ...(onWire === undefined ? {} : { onWire }),
+        ...(played.closing === undefined ? {} : { onClosing: played.closing }),
         onDone: (report) => {
           this.live.delete(number);
           this.#memory -= script.memory;
