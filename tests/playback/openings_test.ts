@@ -34,7 +34,7 @@ Deno.test("openings of models without sessions: whole clicks, each after a pause
 Deno.test("openings of models with sessions: an episode begins when all is quiet, with all of its clicks", async () => {
   const long: number[] = [];
   for (const name of ["https-users", "smtp-users", "ssh-users"]) {
-    for (let session = 0; session < 3; session++) {
+    for (let session = 0; session < 8; session++) {
       const openings = await openingsOf(name, 600, session);
       assert.ok(openings.every(({ after, begins }) => begins === (after === "quiet")));
       const inside = openings.filter(({ begins }) => !begins).map(({ time }) => time);
