@@ -27,6 +27,7 @@ import { type End, loadModel } from "../models/mod.ts";
 import type { LatenessSummary, SizeGrid, WireEvent } from "../playback/mod.ts";
 import { SSH_GRID, TLS_GRID } from "../transports/carriers/mod.ts";
 import { compare, type Compared, readSsh, readTls } from "./support/wire_compare.ts";
+import { farewells, type Leaving } from "./support/wire_farewells.ts";
 import { WireControl } from "./support/wire_control.ts";
 import type { WireTask } from "./support/wire_end.ts";
 import {
@@ -342,6 +343,7 @@ async function play(
     const held: number[] = [];
     const answered = here[0] === undefined ? 0 : firstAnswer(here[0]);
     let unfinished = 0;
+    const leaving: Leaving[] = [];
     for (const [index, connection] of here.entries()) {
       const plan = plans[index]!;
       const far = there.find(({ clientPort, startTime }) =>
@@ -355,6 +357,7 @@ async function play(
       }
       if (far === undefined || ["cut", "timeout"].includes(connection.end.how)) {
         unfinished++;
+        leaving.push({ plan, connection, ready: undefined });
         continue;
       }
       const [near, away] = carrier === "ssh"
@@ -362,12 +365,19 @@ async function play(
         : [readTls(connection), readTls(far)];
       const compared = compare(near, away, plan);
       all.push(compared);
+      leaving.push({ plan, connection, ready: compared.ready });
       for (const end of ["client", "server"] as const) {
         late[end].push(...pairs(compared, end, statedByLog(events[end], plan, end)));
       }
       if (compared.deviation !== undefined) {
         deviations.push(`connection ${plan.session}/${plan.serial}: ${compared.deviation}`);
       }
+    }
+    for (const [index, planned] of farewells(leaving).entries()) {
+      const { connection: { end, startTime }, plan, ready } = leaving[index]!;
+      if (planned === undefined || ready === undefined || end.time === undefined) continue;
+      const stated = statedByLog(events.client, plan, "client").at(-1);
+      if (stated !== undefined) late.client.push({ wire: startTime + end.time - planned, stated });
     }
     const sum = (of: (compared: Compared) => number) =>
       all.reduce((total, compared) => total + of(compared), 0);

@@ -1,6 +1,7 @@
 import type { Connection, Side } from "../../capture/mod.ts";
 import type { End } from "../../models/mod.ts";
 import { SSH_ADJUSTMENT, SSH_GRID } from "../../transports/carriers/mod.ts";
+import { leavesWithOthers, type Leaving } from "./wire_farewells.ts";
 import type { PlannedConnection, PlannedMessage } from "./wire_plan.ts";
 
 /** A piece of a side's stream that the plan has as one record. */
@@ -315,6 +316,8 @@ export interface Compared {
   readonly which: readonly [number[], number[]];
   /** Messages whose first byte waited for bytes before it that TCP had not sent. */
   readonly queued: number;
+  /** When it was through and would have closed by itself, if it closes with others: its closing is not in `late` then. */
+  readonly ready: Leaving["ready"];
   /** Packets of the carrier's own among those planned. */
   readonly own: readonly [number, number];
   /** In words: the first thing that is not as planned. */
@@ -332,7 +335,14 @@ function latenessAt(
   end: End,
   { begin, connection, pieces }: RecordedConnection,
   plan: Pick<PlannedConnection, "messages" | "close">,
-): { late: number[]; which: number[]; early: number; queued: number; first?: string } {
+): {
+  late: number[];
+  which: number[];
+  early: number;
+  queued: number;
+  first?: string;
+  ready?: Leaving["ready"];
+} {
   const [own, peer] = end === "client" ? [0, 1] as const : [1, 0] as const;
   const sent = new Seen(connection, own);
   const heard = new Seen(connection, peer);
@@ -346,6 +356,7 @@ function latenessAt(
   let early = 0;
   let queued = 0;
   let message = -1;
+  let ready: Leaving["ready"];
   let first: string | undefined;
   let record = 0;
   // Bytes of the peer's plan by its records, so that packets of the carrier's own do not count.
@@ -392,13 +403,23 @@ function latenessAt(
       const last = pieces[side].at(-1);
       return last === undefined ? 0 : seen.complete(last.offset + Math.abs(last.size));
     };
-    const due = Math.max(before, complete(heard, peer)) + plan.close.time;
-    if (complete(sent, own) <= due) {
+    const through = Math.max(before, complete(heard, peer));
+    const due = through + plan.close.time;
+    if (leavesWithOthers(plan)) {
+      ready = { through: connection.startTime + through, due: connection.startTime + due };
+    } else if (complete(sent, own) <= due) {
       late.push(connection.end.time - due);
       which.push(message + 1);
     }
   }
-  return { late, which, early, queued, ...(first === undefined ? {} : { first }) };
+  return {
+    late,
+    which,
+    early,
+    queued,
+    ...(first === undefined ? {} : { first }),
+    ...(ready === undefined ? {} : { ready }),
+  };
 }
 
 /** Compares the recordings of one connection at both ends with its plan. */
@@ -449,6 +470,7 @@ export function compare(
     surplus,
     early: at.client.early + at.server.early,
     queued: at.client.queued + at.server.queued,
+    ready: at.client.ready,
     closedBy,
     closedHow,
     late: [at.client.late, at.server.late],

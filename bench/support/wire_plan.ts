@@ -24,6 +24,8 @@ export interface PlannedConnection {
   readonly close: ConnectionPlan["close"];
   /** After the start of the one before, if that is what its opening counts from: milliseconds. */
   readonly opensAfter: number | undefined;
+  /** The end that it shares with others of its session, by a number. */
+  readonly sharesEnd: number | undefined;
   /** When it opens. */
   readonly opening: Pick<Opening, "after" | "time">;
   /** Connections that there must be room for when it opens: its own, and those of the episode that it begins. */
@@ -125,6 +127,7 @@ export function plannedConnections(
       messages: messagesOf(plan, grid),
       close: plan.close,
       opensAfter: opening.after === "start" && serial > 0 ? opening.time : undefined,
+      sharesEnd: opening.end,
       opening: { after: opening.after, time: opening.time },
       room: opening.begins ? roomOf(openings, session, serial, model.mostOpen ?? 1) : 1,
     });
