@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
-import type net from "node:net";
+import net from "node:net";
 import { setImmediate } from "node:timers";
 import fc from "fast-check";
+import { connectTls, listenTls, makeIdentity } from "../../transports/carriers/mod.ts";
 import type { Genuine } from "../../transports/carriers/genuine.ts";
 import { sourceOf, Turnstile } from "../../transports/carriers/turnstile.ts";
 import { Waiting } from "../../transports/carriers/waiting.ts";
@@ -166,4 +167,89 @@ Deno.test("guard: of decoys' answers so much is read in a turn, and then on", as
   assert.deepEqual(told.did, ["a", "pause"]);
   while (!told.did.includes("resume")) await turn();
   assert.deepEqual(told.did, ["a", "pause", "resume"]);
+});
+
+Deno.test("guard: a decoy that has too many connections and closes at once does not take a user with it", async () => {
+  for (const how of ["end", "close"] as const) {
+    const told = new Told();
+    const closed: string[] = [];
+    const connection = silentConnection({
+      genuine: () => told,
+      close: (how) => closed.push(how),
+    });
+    const decoy = { address: { host: "127.0.0.1", port: 1 }, close: () => Promise.resolve() };
+    const admitted: unknown[] = [];
+    const judge = ([first]: Uint8Array) => first === 1 ? "proven" : "stranger";
+    guard(connection, decoy, judge, (proven) => admitted.push(proven), () => {});
+    told.emit("connect");
+    told.emit(how);
+    assert.deepEqual(closed, []);
+    await turn();
+    connection.listener!.onData(Uint8Array.of(1));
+    assert.deepEqual([admitted, closed], [[connection], []]);
+  }
+});
+
+Deno.test("guard: such a decoy's end is the stranger's as soon as he shows what he is, or leaves", () => {
+  for (const shows of ["word", "fin"] as const) {
+    const told = new Told();
+    const closed: string[] = [];
+    const connection = silentConnection({
+      genuine: () => told,
+      close: (how) => closed.push(how),
+    });
+    const decoy = { address: { host: "127.0.0.1", port: 1 }, close: () => Promise.resolve() };
+    guard(connection, decoy, () => "stranger", () => assert.fail("nobody"), () => {});
+    told.emit("connect");
+    told.emit("end");
+    told.emit("close");
+    if (shows === "word") connection.listener!.onData(Uint8Array.of(2));
+    else connection.listener!.onClose("fin");
+    assert.deepEqual(closed, ["fin"]);
+  }
+});
+
+Deno.test("tls: a genuine server that closes at once, having too many connections, does not keep users out", async () => {
+  const identity = await makeIdentity("web");
+  const genuine = net.createServer((socket) => {
+    socket.on("error", () => {});
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => genuine.listen(0, "127.0.0.1", resolve));
+  const got: string[] = [];
+  const server = await listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    identity,
+    genuine: { host: "127.0.0.1", port: (genuine.address() as net.AddressInfo).port },
+  }, (connection) => {
+    connection.listener = {
+      onData: (bytes) => {
+        got.push(new TextDecoder().decode(bytes));
+        connection.write(bytes.slice());
+      },
+      onClose: () => {},
+    };
+  });
+  // A client's hello comes a round trip after its connection.
+  const open = () =>
+    new Promise<net.Socket>((resolve) => {
+      const socket = net.connect({ host: "127.0.0.1", port: server.port, allowHalfOpen: true });
+      socket.once("connect", () => setTimeout(() => resolve(socket), 50));
+    });
+  const connection = await connectTls({
+    hostname: "127.0.0.1",
+    port: server.port,
+    pin: identity.pin,
+    open,
+  });
+  const answered = new Promise<void>((resolve, reject) => {
+    connection.listener = { onData: () => resolve(), onClose: reject };
+  });
+  connection.write(new TextEncoder().encode("here"));
+  await answered;
+  assert.deepEqual(got, ["here"]);
+  connection.close("rst");
+  await server.close();
+  genuine.close();
 });

@@ -14,4 +14,5 @@ export * from "./ssh.ts";
 export { startTlsCarrier, type StartTlsDialogue, type StartTlsObserver } from "./starttls.ts";
 export * from "./tls.ts";
 export * from "./tls_fronted.ts";
+export { OVERLOADED } from "./tls_first_flight.ts";
 export { sourceOf, Turnstile } from "./turnstile.ts";

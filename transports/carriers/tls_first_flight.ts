@@ -8,6 +8,11 @@ import { GenuineTls, type GenuineTlsOptions } from "./tls_genuine.ts";
 const LONGEST_OWN = 2048;
 /** Milliseconds without a byte either way after which a stranger is cut off: longer than servers' own limits. */
 const PASS_IDLE = 900_000;
+/**
+ * Milliseconds in which a genuine server that leaves does not take a client with it that may be ours: no server gives up
+ * so soon on who is silent, but one that has too many connections closes those more at once.
+ */
+export const OVERLOADED = 1000;
 /** Randoms remembered, at most twice as many. */
 const RANDOMS = 32_768;
 
@@ -83,10 +88,24 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
   let rawEnded = false;
   let backEnded = false;
   let idle: ReturnType<typeof setTimeout> | undefined;
+  const begun = performance.now();
+  let left: (() => void) | undefined;
+  let leaving: ReturnType<typeof setTimeout> | undefined;
 
   const over = () => {
     state = "over";
     clearTimeout(idle);
+    clearTimeout(leaving);
+  };
+  // The genuine server leaves: who may still be one of our clients hears of it a little later.
+  const leaves = (run: () => void) => {
+    const rest = OVERLOADED - (performance.now() - begun);
+    if (state !== "waiting" || rawEnded || rest <= 0) return run();
+    if (left !== undefined) return;
+    left = run;
+    leaving = setTimeout(() => {
+      if (state === "waiting") run();
+    }, rest);
   };
   const cut = () => {
     if (state === "over" || state === "own") return;
@@ -112,6 +131,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
   const own = () => {
     state = "own";
     clearTimeout(idle);
+    clearTimeout(leaving);
     for (const [event, listener] of Object.entries(ofRaw)) raw.removeListener(event, listener);
     for (const [event, listener] of Object.entries(ofBack)) back.removeListener(event, listener);
     raw.pause();
@@ -129,20 +149,31 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
       if (hello === "more" && read.length < LONGEST_OWN) return toBack(bytes);
       if (typeof hello === "object" && isOwnHello(hello, expected) && seen.admit(hello.random)) {
         own();
-        if (!untouched) back.destroy();
+        const fit = untouched && left === undefined;
+        if (!fit) back.destroy();
         const chosen = expected.alpn?.find((protocol) => hello.alpn?.includes(protocol));
-        let first = untouched ? back : undefined;
+        let first = fit ? back : undefined;
         // Until the handshake is over, a client that stays silent is the genuine server's to send away.
-        const mirror = () => raw.end();
+        const mirror = () => {
+          const rest = OVERLOADED - (performance.now() - begun);
+          if (rest <= 0) return void raw.end();
+          first?.destroy();
+          first = undefined;
+          leaving = setTimeout(() => raw.end(), rest);
+        };
         first?.on("end", mirror).on("error", () => {}).resume();
         // A client that goes before its handshake is over: nobody will ask for the genuine server.
-        raw.once("close", () => first?.destroy());
+        raw.once("close", () => {
+          clearTimeout(leaving);
+          first?.destroy();
+        });
         options.onOwn(() => {
           const asked = {
             ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
             ...(chosen === undefined ? {} : { alpn: [chosen] }),
             ...(options.speaks ? { unasked: true } : {}),
           };
+          clearTimeout(leaving);
           const socket = first;
           first = undefined;
           back.removeListener("end", mirror);
@@ -151,7 +182,8 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
         return;
       }
       stranger();
-      toBack(bytes);
+      if (left === undefined) toBack(bytes);
+      else left();
     },
     end: () => {
       rawEnded = true;
@@ -180,18 +212,21 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
       if (!raw.write(bytes)) back.pause();
     },
     end: () => {
-      backEnded = true;
-      stranger();
-      if (!rawEnded && wasReset(back)) cut();
-      else raw.end();
+      const reset = wasReset(back);
+      leaves(() => {
+        backEnded = true;
+        stranger();
+        if (!rawEnded && reset) cut();
+        else raw.end();
+      });
     },
     drain: () => raw.resume(),
     error: () => {
       if (back.connecting || state === "waiting") options.onFailure?.();
-      cut();
+      leaves(cut);
     },
     close: () => {
-      if (!backEnded) cut();
+      if (!backEnded) leaves(cut);
     },
   };
   for (const [event, listener] of Object.entries(ofRaw)) raw.on(event, listener);

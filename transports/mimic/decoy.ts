@@ -4,6 +4,7 @@ import {
   type CarrierConnection,
   firstAnswer,
   type OpenGenuine,
+  OVERLOADED,
   Turnstile,
 } from "../carriers/mod.ts";
 import { type Address, parseAddress, TurnBudget } from "../doors/mod.ts";
@@ -158,9 +159,13 @@ export function guard(
   let socketConnected = false;
   let resetWhenDrained = false;
   let idle: ReturnType<typeof setTimeout> | undefined;
+  const begun = performance.now();
+  let left: (() => void) | undefined;
+  let leaving: ReturnType<typeof setTimeout> | undefined;
 
   const leave = () => {
     clearTimeout(idle);
+    clearTimeout(leaving);
     clearTimeout(hesitation);
     socket?.destroy();
     onOver();
@@ -188,6 +193,16 @@ export function guard(
     resetWhenDrained = true;
     clearTimeout(idle);
     idle = setTimeout(reset, FLUSH);
+  };
+  // A decoy with too many connections closes those more at once: who may still be one of our users stays.
+  const leaves = (run: () => void) => {
+    const rest = OVERLOADED - (performance.now() - begun);
+    if (state !== "waiting" || peerEnded || rest <= 0) return run();
+    if (left !== undefined) return;
+    left = run;
+    leaving = setTimeout(() => {
+      if (state === "waiting") run();
+    }, rest);
   };
   const broken = () => {
     if (state === "over" || decoyFailed) return;
@@ -217,16 +232,21 @@ export function guard(
       if (connection.queued > BACKLOG) reached.pause();
       else if (!share.budget.open) hold();
     });
-    reached.on("end", () => {
-      if (state === "over") return;
-      decoyEnded = true;
-      state = "stranger";
-      connection.close("fin");
-      if (peerEnded) over();
-    });
-    reached.on("error", broken);
+    let gone = false;
+    reached.on("end", () =>
+      leaves(() => {
+        if (state === "over") return;
+        decoyEnded = true;
+        state = "stranger";
+        connection.close("fin");
+        if (peerEnded || gone) over();
+      }));
+    // One that was never reached is known at once: users do without it.
+    const lost = () => socketConnected ? leaves(broken) : broken();
+    reached.on("error", lost);
     reached.on("close", () => {
-      if (!decoyEnded) broken();
+      gone = true;
+      if (!decoyEnded) lost();
       else over();
     });
     return socket = reached;
@@ -285,6 +305,7 @@ export function guard(
         }
         if (decoyFailed) return reset();
         state = "stranger";
+        if (left !== undefined) return left();
       }
       if (state === "stranger") toDecoy(bytes);
     },
@@ -299,7 +320,8 @@ export function guard(
         if (socket?.pending) socket.destroy();
         else socket?.resetAndDestroy();
         over();
-      } else if (decoyEnded) over();
+      } else if (state === "waiting" && left !== undefined) left();
+      else if (decoyEnded) over();
       else if (decoyFailed) {
         connection.close("fin");
         over();
