@@ -76,6 +76,25 @@ export async function readLines(folder: string, advertise?: Address): Promise<st
   }
 }
 
+/**
+ * Files of the state folder that hold secrets and that others of this machine can read, for a warning. What we make
+ * is for its owner only; a folder or a file that was there before is left as it is.
+ */
+export async function exposedFiles(folder: string): Promise<string[]> {
+  const mode = async (path: string) => (await Deno.stat(path)).mode ?? 0;
+  if ((await mode(folder) & 0o011) === 0) return [];
+  const exposed: string[] = [];
+  for (const name of ["key.pem", "line", "path", "secrets"]) {
+    const file = `${folder}/${name}`;
+    try {
+      if ((await mode(file) & 0o044) > 0) exposed.push(file);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return exposed;
+}
+
 async function readOrMake(file: string, make: () => string): Promise<string> {
   try {
     return await Deno.readTextFile(file);

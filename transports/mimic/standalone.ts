@@ -25,7 +25,7 @@ import {
 import { type DecoyAddress, faultOfPlainDecoy, foreignDecoy, startBuiltInDecoy } from "./decoy.ts";
 import { formatLine, parseLine, type ServerLine } from "./line.ts";
 import { CertificateWatch } from "./renewal.ts";
-import { openServerState } from "./server_state.ts";
+import { exposedFiles, openServerState } from "./server_state.ts";
 import { TmClient } from "./tm_client.ts";
 import { TmServer, type TmServerOptions } from "./tm_server.ts";
 import { UsersWatch } from "./users_watch.ts";
@@ -259,6 +259,9 @@ export async function startServer(options: StandaloneServerOptions): Promise<Sta
     }
   }
   for (const model of models) warnOfNoCover(model, onWarning);
+  for (const file of await exposedFiles(options.state)) {
+    onWarning(`${file} can be read by others of this machine, and holds a secret: chmod 600 it`);
+  }
   const before = await lineBefore(options.state);
   if (before !== undefined && before.cert !== line.cert) {
     onWarning("the key is another than at the last start: users need their new line");
