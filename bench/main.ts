@@ -72,7 +72,7 @@ function command(): Command {
   return new Command("deno task bench")
     .usage("[NAME...] [options]")
     .description(
-      "Measures, and prints tables. Without names: every benchmark, one after the other.",
+      "Measures, and prints tables. Without names: every benchmark, one after the other. Carriers have commands of their own, which start the genuine programs: deno task probe, and as root deno task lab:wire, bench/tls_records.ts and bench/fingerprints.ts.",
     )
     .argument("[name...]", `which: ${[...BENCHMARKS.keys()].join(", ")}`)
     .option("--quick", "less of everything: to see that it works, not to be quoted")
