@@ -195,11 +195,19 @@ function parse(bytes: Uint8Array): ClientHello | "none" {
   };
 }
 
-/**
- * All that the TLS of this runtime (rustls) ever offers as a client. Programs with other TLS stacks (browsers,
- * curl, OpenSSL, Go) offer things that are not in here.
- */
-const RUNTIME = {
+/** All that a TLS stack of our clients ever offers; what others offer besides is not in here. */
+interface Stack {
+  readonly versions: ReadonlySet<number>;
+  readonly cipherSuites: ReadonlySet<number>;
+  readonly extensions: ReadonlySet<number>;
+  readonly needed: readonly number[];
+  readonly groups: ReadonlySet<number>;
+  readonly signatureAlgorithms: ReadonlySet<number>;
+}
+
+/** This runtime's (rustls): of clients without OpenSSL. */
+const RUNTIME: Stack = {
+  versions: new Set([0x0304, 0x0303]),
   cipherSuites: new Set([
     ...[0x1301, 0x1302, 0x1303],
     ...[0xc02b, 0xc02c, 0xc02f, 0xc030, 0xcca8, 0xcca9, 0x00ff],
@@ -213,6 +221,41 @@ const RUNTIME = {
   ]),
 };
 
+/** OpenSSL's from 3.0 to 3.5, as distributions configure it. */
+const OPENSSL = {
+  versions: new Set([0x0304, 0x0303, 0x0302, 0x0301]),
+  cipherSuites: new Set([
+    ...[0x1301, 0x1302, 0x1303, 0x1304],
+    ...[0xc02b, 0xc02c, 0xc02f, 0xc030, 0xcca8, 0xcca9, 0xccaa, 0x009e, 0x009f],
+    ...[0xc023, 0xc024, 0xc027, 0xc028, 0x0067, 0x006b, 0xc009, 0xc00a, 0xc013, 0xc014],
+    ...[0x0033, 0x0039, 0x009c, 0x009d, 0x003c, 0x003d, 0x002f, 0x0035, 0x00ff],
+    ...[0xc09c, 0xc09d, 0xc09e, 0xc09f, 0xc0ac, 0xc0ad],
+  ]),
+  groups: new Set([
+    ...[0x001d, 0x0017, 0x001e, 0x0019, 0x0018, 0x0100, 0x0101, 0x0102, 0x0103, 0x0104],
+    ...[0x11eb, 0x11ec, 0x11ed],
+  ]),
+  signatureAlgorithms: new Set([
+    ...[0x0401, 0x0403, 0x0501, 0x0503, 0x0601, 0x0603],
+    ...[0x0804, 0x0805, 0x0806, 0x0807, 0x0808, 0x0809, 0x080a, 0x080b, 0x081a, 0x081b, 0x081c],
+    ...[0x0301, 0x0303, 0x0302, 0x0402, 0x0502, 0x0602, 0x0904, 0x0905, 0x0906],
+  ]),
+};
+
+/** As curl sets it up: application protocols, and authentication after the handshake instead of tickets. */
+const CURL: Stack = {
+  ...OPENSSL,
+  extensions: new Set([0, 10, 11, 13, 16, 21, 22, 23, 27, 43, 45, 49, 51, 0xff01]),
+  needed: [10, 11, 13, 16, 22, 23, 43, 45, 49, 51],
+};
+
+/** As swaks does: what is usual. */
+const SWAKS: Stack = {
+  ...OPENSSL,
+  extensions: new Set([0, 10, 11, 13, 21, 22, 23, 27, 35, 43, 45, 51, 0xff01]),
+  needed: [10, 11, 13, 22, 23, 35, 43, 45, 51],
+};
+
 /** What a server expects of its clients' hellos. */
 export interface ExpectedHello {
   /** The name that they ask for, if they ask for one; any, if absent. */
@@ -221,25 +264,30 @@ export interface ExpectedHello {
   readonly alpn?: readonly string[];
 }
 
-/**
- * Whether a hello could be one of our clients': TLS 1.3 with everything needed to complete it at once, the
- * expected name and protocols, no resumption, and nothing that the TLS stack of our clients never offers.
- */
-export function isOwnHello(hello: ClientHello, expected: ExpectedHello = {}): boolean {
+function isOf(stack: Stack, hello: ClientHello): boolean {
   const within = (values: readonly number[], known: ReadonlySet<number>) =>
     values.every((value) => known.has(value));
+  return within(hello.versions, stack.versions) &&
+    within(hello.cipherSuites, stack.cipherSuites) &&
+    within(hello.extensions, stack.extensions) &&
+    stack.needed.every((kind) => hello.extensions.includes(kind)) &&
+    within(hello.groups, stack.groups) &&
+    within(hello.keyShares, stack.groups) &&
+    within(hello.signatureAlgorithms, stack.signatureAlgorithms);
+}
+
+/**
+ * Whether a hello could be one of our clients': TLS 1.3 with everything needed to complete it at once, the
+ * expected name and protocols, no resumption, and nothing that the TLS stacks of our clients never offer. What
+ * curl or swaks say is among it, as our clients say the same.
+ */
+export function isOwnHello(hello: ClientHello, expected: ExpectedHello = {}): boolean {
   return hello.recordVersion === 0x0301 && hello.version === 0x0303 &&
     hello.sessionIdLength === 32 && hello.versions.includes(0x0304) &&
-    within(hello.versions, new Set([0x0303, 0x0304])) &&
     hello.cipherSuites.some((suite) => suite >> 8 === 0x13) &&
-    within(hello.cipherSuites, RUNTIME.cipherSuites) &&
-    within(hello.extensions, RUNTIME.extensions) &&
-    RUNTIME.needed.every((kind) => hello.extensions.includes(kind)) &&
     new Set(hello.extensions).size === hello.extensions.length &&
-    within(hello.groups, RUNTIME.groups) &&
     hello.keyShares.some((group) => hello.groups.includes(group)) &&
-    within(hello.keyShares, RUNTIME.groups) &&
-    within(hello.signatureAlgorithms, RUNTIME.signatureAlgorithms) &&
+    (isOf(RUNTIME, hello) || isOf(expected.alpn === undefined ? SWAKS : CURL, hello)) &&
     (expected.serverName === undefined || hello.serverName === undefined ||
       hello.serverName.toLowerCase() === expected.serverName.toLowerCase()) &&
     (expected.alpn === undefined || hello.alpn === undefined ||

@@ -212,7 +212,7 @@ async function listen(
         "give its own with --cert and --key",
     );
   }
-  let face = tlsFace(identity);
+  let face = tlsFace(identity, alpn);
   const seen = new SeenRandoms();
   const turnstile = new Turnstile();
   const dialogues = new Waiting(MOST_DIALOGUES);
@@ -231,7 +231,7 @@ async function listen(
         seen,
         speaks: true,
         onOwn: (open) => {
-          const shown = { ...face, ...(alpn === undefined ? {} : { alpn }), genuine: open };
+          const shown = { ...face, genuine: open };
           turnstile.pass(raw.remoteAddress ?? "", () => {
             if (raw.destroyed) return;
             acceptTls(raw, shown, (connection) => {
@@ -259,7 +259,7 @@ async function listen(
         port: bound.port,
         pin: identity.pin,
         renew: (renewed) => {
-          face = tlsFace(renewed);
+          face = tlsFace(renewed, alpn);
         },
         close: () => {
           server.close();

@@ -13,7 +13,6 @@
 import net from "node:net";
 import type { AddressInfo } from "node:net";
 import { Buffer } from "node:buffer";
-import tls from "node:tls";
 import { bracketed, formatAddress, ListenError, socketReason } from "../../base/mod.ts";
 import type { CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
 import type {
@@ -27,9 +26,12 @@ import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certific
 import { ConnectError, WrongCertificate } from "./errors.ts";
 import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
+import { denoTls } from "./tls_deno.ts";
+import type { SecureSocket, TlsAccept, TlsEngine, TlsSight } from "./tls_engine.ts";
 import { type GenuineAddress, SeenRandoms, sortFirstFlight, wasReset } from "./tls_first_flight.ts";
 import { listenFronted, upgrade } from "./tls_fronted.ts";
 import { genuineDigest, GenuineTls } from "./tls_genuine.ts";
+import { openSslClient, openSslServer } from "./tls_openssl.ts";
 import { Turnstile } from "./turnstile.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -39,25 +41,19 @@ export const TLS_GRID: SizeGrid = { overhead: 22, maxPayload: 16384 };
 /** Size on the wire of the alert that each end sends when it closes by FIN, in bytes. */
 export const TLS_CLOSE_NOTIFY = 24;
 
-/**
- * Milliseconds from bytes on the wire to an answer on the wire: the process is woken, decryption, a turn of the
- * event loop, encryption. The median that tcpdump showed on an idle machine; a bare echo takes 0.32.
- */
-const REACTION = 0.35;
-/** What of it is the answer's: filling, encryption, sending. */
-const DEPARTURE = 0.12;
 /** Milliseconds that a handshake may take before the connection is dropped. */
 const HANDSHAKE_DEADLINE = 60_000;
 
 class TlsConnection implements CarrierConnection {
   readonly grid = TLS_GRID;
-  readonly reaction = REACTION;
+  readonly reaction: number;
   readonly id: string;
   readonly localPort: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly #raw: net.Socket;
-  readonly #socket: tls.TLSSocket;
+  readonly #socket: SecureSocket;
+  readonly #departure: number;
   readonly #inbox = new Inbox(() => this.close("rst"));
   readonly #outbox: Outbox;
   readonly #begun: number;
@@ -65,12 +61,15 @@ class TlsConnection implements CarrierConnection {
   /** `id` is the client's port, at either end: the one that tells connections apart in a recording. */
   constructor(
     raw: net.Socket,
-    socket: tls.TLSSocket,
+    socket: SecureSocket,
+    engine: TlsEngine,
     end: "client" | "server",
     readonly certificateDigest: Uint8Array,
     readonly genuine?: OpenGenuine,
     begun = performance.now(),
   ) {
+    this.reaction = engine.reaction;
+    this.#departure = engine.departure;
     this.#begun = begun;
     this.#raw = raw;
     this.#socket = socket;
@@ -87,7 +86,7 @@ class TlsConnection implements CarrierConnection {
       },
       drained: () => this.listener?.onDrain?.(),
     });
-    socket.on("data", (bytes: Uint8Array) => this.#inbox.received(bytes));
+    socket.on("data", (bytes: Uint8Array) => this.#inbox.received(bytes, socket.came));
     socket.on("end", () => {
       if (this.#outbox.closing !== undefined || !wasReset(raw)) return this.#inbox.over("fin");
       // Half open, as it would be kept: nobody else lets go of it.
@@ -114,7 +113,7 @@ class TlsConnection implements CarrierConnection {
   get age(): number {
     const { came } = this.#inbox;
     return performance.now() -
-      (came === undefined ? this.#begun - DEPARTURE : came - REACTION);
+      (came === undefined ? this.#begun - this.#departure : came - this.reaction);
   }
 
   get listener(): CoverListener | undefined {
@@ -169,8 +168,7 @@ let lastSeen:
   | undefined;
 
 /** What the server at the other end of a handshake shows. */
-function sightOf(socket: tls.TLSSocket): typeof lastSeen & object {
-  const der: Uint8Array = socket.getPeerCertificate().raw;
+function seenIn({ certificate: der }: TlsSight): typeof lastSeen & object {
   if (lastSeen === undefined || Buffer.compare(lastSeen.der, der) !== 0) {
     const pin = publicKeyPin(der);
     const key = new Uint8Array(Buffer.from(pin, "base64url"));
@@ -195,6 +193,8 @@ export interface TlsClientOptions {
   readonly timeout?: number;
   /** What the proof is bound to: the server's certificate, or its public key. The former if absent. */
   readonly binding?: "certificate" | "key";
+  /** What speaks TLS; the system's OpenSSL if absent, or Deno where that is not there. */
+  readonly engine?: TlsEngine;
   /** Local address to bind, if any. */
   readonly localAddress?: string;
   /**
@@ -213,6 +213,7 @@ export interface TlsClientOptions {
 export function connectTls(options: TlsClientOptions): Promise<CarrierConnection> {
   const { hostname, port, pin } = options;
   const address = formatAddress({ host: hostname, port });
+  const engine = options.engine ?? openSslClient() ?? denoTls;
   return new Promise((resolve, reject) => {
     let raw: net.Socket | undefined;
     let settled = false;
@@ -228,36 +229,31 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
       options.timeout ?? 20_000,
     );
     const connected = (raw: net.Socket) => {
-      const socket = tls.connect({
-        socket: raw,
-        // Browsers offer 1.2 as well; what is negotiated is checked below.
-        minVersion: "TLSv1.2",
-        rejectUnauthorized: pin === undefined,
-        allowHalfOpen: true,
-        ...(options.serverName === undefined ? {} : { servername: options.serverName }),
-        ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
-      } as tls.ConnectionOptions);
-      socket.once("error", (error) => fail(new ConnectError(address, socketReason(error), error)));
-      socket.once("close", () => fail(new ConnectError(address, "closed during the handshake")));
-      socket.once("end", () => fail(new ConnectError(address, "closed during the handshake")));
-      socket.once("secureConnect", () => {
+      const start = {
+        ...(options.serverName === undefined ? {} : { serverName: options.serverName }),
+        ...(options.alpn === undefined ? {} : { alpn: options.alpn }),
+        ...(pin === undefined ? { verify: options.serverName ?? hostname } : {}),
+      };
+      const socket = engine.client(raw, start, (sight) => {
         if (settled) return;
         const begun = performance.now();
-        if (socket.getProtocol() !== "TLSv1.3") {
+        if (!sight.isTls13) {
           fail(new ConnectError(address, "it does not speak TLS 1.3"));
           return;
         }
-        const { digests, pin: seen } = sightOf(socket);
+        const { digests, pin: seen } = seenIn(sight);
         if (pin !== undefined && pin !== seen) {
           fail(new WrongCertificate(address, pin, seen));
           return;
         }
         settled = true;
         clearTimeout(deadline);
-        socket.setNoDelay(true);
         const digest = digests[options.binding ?? "certificate"];
-        resolve(new TlsConnection(raw, socket, "client", digest, undefined, begun));
+        resolve(new TlsConnection(raw, socket, engine, "client", digest, undefined, begun));
       });
+      socket.once("error", (error) => fail(new ConnectError(address, socketReason(error), error)));
+      socket.once("close", () => fail(new ConnectError(address, "closed during the handshake")));
+      socket.once("end", () => fail(new ConnectError(address, "closed during the handshake")));
     };
     const failed = (error: unknown) => fail(new ConnectError(address, socketReason(error), error));
     if (options.open !== undefined) {
@@ -309,32 +305,37 @@ export interface TlsServerOptions {
   readonly maxHandshakes?: number;
   /** Strangers at most that are with the genuine server, likewise. 1000 if absent. */
   readonly maxStrangers?: number;
+  /** As for a client. */
+  readonly engine?: TlsEngine;
   /** Told in words of what goes wrong; without addresses. */
   readonly onNote?: (text: string) => void;
 }
 
 /** What a server shows in its handshakes. */
 export interface TlsFace {
-  /** Certificate and key, ready for use. */
-  readonly secureContext: tls.SecureContext;
+  /** What speaks TLS. */
+  readonly engine: TlsEngine;
+  /** Makes a handshake with certificate and key. */
+  readonly accept: TlsAccept;
   /** SHA-256 of the certificate (DER). */
   readonly digest: Uint8Array;
 }
 
 /**
- * Prepares an identity for handshakes.
+ * Prepares an identity for handshakes, in which `alpn` is accepted, in order of preference.
  *
  * @throws {Error} if the key does not fit the certificate, or either cannot be read.
  */
-export function tlsFace({ certificate, digest, key }: ServerIdentity): TlsFace {
-  const secureContext = tls.createSecureContext({ cert: certificate, key, minVersion: "TLSv1.3" });
-  return { secureContext, digest };
+export function tlsFace(
+  identity: ServerIdentity,
+  alpn?: readonly string[],
+  engine: TlsEngine = openSslServer(alpn) ?? denoTls,
+): TlsFace {
+  return { engine, accept: engine.server(identity, alpn), digest: identity.digest };
 }
 
 /** How one connection is taken. */
 export interface TlsAcceptOptions extends TlsFace {
-  /** Application protocols that are accepted, in order of preference; none if absent. */
-  readonly alpn?: readonly string[];
   /** How a stranger on it reaches the genuine server; by the server's decoy if absent. */
   readonly genuine?: OpenGenuine;
 }
@@ -346,15 +347,9 @@ export interface TlsAcceptOptions extends TlsFace {
  */
 export function acceptTls(
   raw: net.Socket,
-  { alpn, digest, genuine, secureContext }: TlsAcceptOptions,
+  { accept, digest, engine, genuine }: TlsAcceptOptions,
   onConnection: (connection: CarrierConnection) => void,
 ): void {
-  const socket = new tls.TLSSocket(raw, {
-    isServer: true,
-    secureContext,
-    allowHalfOpen: true,
-    ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
-  } as tls.TLSSocketOptions);
   const deadline = setTimeout(() => raw.destroy(), HANDSHAKE_DEADLINE);
   const done = () => clearTimeout(deadline);
   const failed = () => {
@@ -362,16 +357,15 @@ export function acceptTls(
     raw.destroy();
   };
   raw.once("close", done);
-  socket.once("error", failed);
-  socket.once("end", failed);
-  socket.once("close", done);
-  socket.once("secure", () => {
+  const socket = accept(raw, () => {
     done();
     socket.removeListener("error", failed);
     socket.removeListener("end", failed);
-    socket.setNoDelay(true);
-    onConnection(new TlsConnection(raw, socket, "server", digest, genuine));
+    onConnection(new TlsConnection(raw, socket, engine, "server", digest, genuine));
   });
+  socket.once("error", failed);
+  socket.once("end", failed);
+  socket.once("close", done);
 }
 
 /**
@@ -390,7 +384,7 @@ export function listenTls(
   const strangers = new Waiting(options.maxStrangers ?? 1000);
   const seen = new SeenRandoms();
   const turnstile = new Turnstile();
-  let shown = tlsFace(options.identity);
+  let shown = tlsFace(options.identity, alpn, options.engine);
   const dial = ({ host, port }: GenuineAddress) =>
     net.connect({ host, port, allowHalfOpen: true, noDelay: true });
   const take = (raw: net.Socket, open?: OpenGenuine) =>
@@ -398,7 +392,6 @@ export function listenTls(
       if (raw.destroyed) return;
       const face = {
         ...shown,
-        ...(alpn === undefined ? {} : { alpn }),
         ...(open === undefined ? {} : { genuine: open }),
       };
       acceptTls(raw, face, (connection) => {
@@ -440,7 +433,7 @@ export function listenTls(
         port: bound.port,
         pin: options.identity.pin,
         renew: (identity) => {
-          shown = tlsFace(identity);
+          shown = tlsFace(identity, alpn, options.engine);
         },
         close: () => {
           server.close();

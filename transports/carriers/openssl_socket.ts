@@ -1,0 +1,164 @@
+import { EventEmitter } from "node:events";
+import type { Socket } from "node:net";
+import {
+  CLOSED,
+  LONGEST_PLAINTEXT,
+  NOTHING,
+  OpenSslError,
+  type TlsSession,
+} from "./openssl_tls.ts";
+import type { SecureSocket } from "./tls_engine.ts";
+
+/** What OpenSSL collects of a handshake before it writes (BIO_f_buffer), in bytes. */
+const HANDSHAKE_WRITE = 4096;
+
+/** Plaintext of one record, for all sockets: it is copied before anybody sees it. */
+const room = new Uint8Array(LONGEST_PLAINTEXT);
+
+/** A TLS session of OpenSSL's on a socket. Owns both: the session is freed when the socket closes. */
+export class OpenSslSocket extends EventEmitter implements SecureSocket {
+  /** When bytes came last, by `performance.now()`. */
+  came?: number;
+  readonly #raw: Socket;
+  readonly #session: TlsSession;
+  readonly #secure: (session: TlsSession) => void;
+  #state: "handshake" | "open" | "broken" = "handshake";
+  #peerEnded = false;
+  #ended = false;
+  #fed = false;
+  #reported = false;
+
+  /**
+   * Begins the handshake on `raw`, of which nothing that belongs to it has been read, or which has been given it
+   * back. `secure` is called when it is over, before anything is reported.
+   */
+  constructor(raw: Socket, session: TlsSession, secure: (session: TlsSession) => void) {
+    super();
+    this.#raw = raw;
+    this.#session = session;
+    this.#secure = secure;
+    raw.on("data", (bytes: Uint8Array<ArrayBuffer>) => this.#received(bytes));
+    raw.on("end", () => this.#peerEnd());
+    raw.on("error", (error) => this.#report(error));
+    raw.on("close", () => {
+      session.free();
+      this.emit("close");
+    });
+    // A listener is told of a failure even if that comes at once.
+    queueMicrotask(() => {
+      if (!raw.destroyed && !this.#fed) this.#advance();
+    });
+    raw.resume();
+  }
+
+  /** Whether something can still be sent. */
+  get writable(): boolean {
+    return this.#state === "open" && !this.#ended && this.#raw.writable && !this.#session.freed;
+  }
+
+  /** Sends one record, or one for each 16,384 bytes; `sent` is called when the operating system has taken it. */
+  write(payload: Uint8Array, sent: () => void): void {
+    if (!this.writable) return;
+    try {
+      this.#session.write(payload as Uint8Array<ArrayBuffer>);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    const bytes = this.#session.take();
+    if (bytes !== undefined) this.#raw.write(bytes, sent);
+  }
+
+  /** Says that nothing follows, by close_notify and FIN. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#state === "open") this.#session.shutdown();
+    const bytes = this.#session.take();
+    if (bytes === undefined) this.#raw.end();
+    else this.#raw.end(bytes);
+  }
+
+  /** Lets go of both without a word. */
+  destroy(): void {
+    this.#state = "broken";
+    this.#session.free();
+    this.#raw.destroy();
+  }
+
+  #received(bytes: Uint8Array<ArrayBuffer>): void {
+    if (this.#state === "broken" || this.#peerEnded) return;
+    this.#fed = true;
+    this.came = performance.now();
+    this.#session.feed(bytes);
+    this.#advance();
+  }
+
+  #advance(): void {
+    const session = this.#session;
+    try {
+      if (this.#state === "handshake") {
+        const over = session.handshake();
+        this.#send(over);
+        if (!over) return;
+        this.#state = "open";
+        this.#secure(session);
+      }
+    } catch (error) {
+      return this.#fail(error);
+    }
+    for (;;) {
+      let length: number;
+      try {
+        length = session.read(room);
+      } catch (error) {
+        return this.#fail(error);
+      }
+      if (length === NOTHING) break;
+      if (length === CLOSED) return this.#peerEnd();
+      // Whoever is told may close it: then nothing is left to read.
+      this.emit("data", room.slice(0, length));
+    }
+    // An answer to a change of keys.
+    this.#send(false);
+  }
+
+  /** Sends what OpenSSL has to say by itself, in the pieces in which it would write it to a socket. */
+  #send(separately: boolean): void {
+    const bytes = this.#session.take();
+    if (bytes === undefined || !this.#raw.writable) return;
+    let at = 0;
+    while (at < bytes.length) {
+      // A server's tickets leave one by one: after each it waits for the next state.
+      const length = separately && this.#session.isServer
+        ? 5 + bytes[at + 3]! * 256 + bytes[at + 4]!
+        : HANDSHAKE_WRITE;
+      this.#raw.write(bytes.subarray(at, at + length));
+      at += length;
+    }
+  }
+
+  #peerEnd(): void {
+    if (this.#peerEnded || this.#state === "broken") return;
+    this.#peerEnded = true;
+    this.emit("end");
+  }
+
+  #report(error: Error): void {
+    if (this.#reported) return;
+    this.#reported = true;
+    this.#state = "broken";
+    if (this.listenerCount("error") > 0) this.emit("error", error);
+  }
+
+  /** Sends the alert, if there is one, and reports. */
+  #fail(error: unknown): void {
+    if (!(error instanceof OpenSslError)) throw error;
+    if (this.#state === "broken") return;
+    this.#state = "broken";
+    const alert = this.#session.take();
+    this.#session.free();
+    const report = () => this.#report(error);
+    if (alert === undefined || !this.#raw.writable) queueMicrotask(report);
+    else this.#raw.write(alert, report);
+  }
+}

@@ -1,0 +1,54 @@
+import { mayCallBack, openSslFunctions } from "./openssl_library.ts";
+import { OpenSslSocket } from "./openssl_socket.ts";
+import { TlsContext, TlsSession } from "./openssl_tls.ts";
+import type { TlsEngine } from "./tls_engine.ts";
+
+const clients = new Map<"curl" | "swaks", TlsContext>();
+
+/** What clients of one kind have in common, made once. */
+function clientContext(program: "curl" | "swaks"): TlsContext {
+  const kept = clients.get(program) ?? TlsContext.client(program);
+  clients.set(program, kept);
+  return kept;
+}
+
+/**
+ * The keys of the tickets that servers of this process give, made at the first need: a ticket outlives a renewed
+ * certificate.
+ */
+let ticketKeys: Uint8Array<ArrayBuffer> | undefined;
+
+const openSslTls: TlsEngine = {
+  name: "openssl",
+  reaction: 0.35,
+  departure: 0.12,
+  client: (raw, start, secure) => {
+    // Programs that know application protocols are the web's.
+    const context = clientContext(start.alpn === undefined ? "swaks" : "curl");
+    return new OpenSslSocket(raw, new TlsSession(context, start), (session) =>
+      secure({
+        isTls13: session.isTls13,
+        certificate: session.peerCertificate ?? new Uint8Array(),
+      }));
+  },
+  server: ({ certificate, key }, alpn) => {
+    ticketKeys ??= crypto.getRandomValues(new Uint8Array(80));
+    const context = TlsContext.server({
+      certificate,
+      key,
+      ticketKeys,
+      ...(alpn === undefined ? {} : { alpn }),
+    });
+    return (raw, secure) => new OpenSslSocket(raw, new TlsSession(context), () => secure());
+  },
+};
+
+/** TLS by the system's OpenSSL for clients; `undefined` where it is absent or not allowed. */
+export function openSslClient(): TlsEngine | undefined {
+  return openSslFunctions() === undefined ? undefined : openSslTls;
+}
+
+/** The same for servers, which need more where they choose `alpn`. */
+export function openSslServer(alpn?: readonly string[]): TlsEngine | undefined {
+  return alpn === undefined || mayCallBack() ? openSslClient() : undefined;
+}
