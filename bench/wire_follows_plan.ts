@@ -441,7 +441,7 @@ interface Options {
 const three = ({ max, median, p99 }: { median: number; p99: number; max: number }) =>
   [median, p99, max].map((ms) => ms.toFixed(2)).join(" / ");
 
-/** Table after table, lateness of both ends, and what is to be thought of it. */
+/** Lateness of both ends of each case, and what is to be thought of it. */
 function printLateness(results: readonly Found[]): void {
   print("How late, ms: median / 99th percentile / most");
   const drawn = new Table({
@@ -475,6 +475,12 @@ function printLateness(results: readonly Found[]): void {
     }
   }
   print(drawn.toString());
+  print(
+    "Each message by tcpdump at its sender's end, as that end says itself, and the first less the second. The control " +
+      "is a plain program that plays plans of the same model with bare TCP meanwhile: what is beyond its own words is " +
+      "the machine's. p99 within: the recording's 99th percentile is at most the one that the engine says (alone), or at " +
+      "most that and the one that is beyond the control's words.",
+  );
 }
 
 async function runAll(names: string[], { json, keep, seconds, seed }: Options): Promise<void> {
