@@ -142,7 +142,7 @@ function program(task: WireTask): string[] {
   return [
     Deno.execPath(),
     ...["run", "--quiet", "--no-prompt", "--no-check", "--allow-net", "--allow-read"],
-    ...["--allow-write", "--allow-env", "--allow-sys", "--allow-run"],
+    ...["--allow-write", "--allow-env", "--allow-sys", "--allow-run", "--allow-ffi"],
     fileURLToPath(new URL("./support/wire_end.ts", import.meta.url)),
     JSON.stringify(task),
   ];

@@ -14,7 +14,14 @@ export class EndProcess implements AsyncDisposable {
   private constructor() {
     this.#child = new Deno.Command("env", {
       args: [Deno.execPath(), "run", "--no-prompt", "--no-check", "--quiet"]
-        .concat(["--allow-net=127.0.0.1", "--allow-read", "--allow-write", "--allow-sys", END]),
+        .concat([
+          "--allow-net=127.0.0.1",
+          "--allow-read",
+          "--allow-write",
+          "--allow-sys",
+          "--allow-ffi",
+          END,
+        ]),
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
