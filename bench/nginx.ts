@@ -30,7 +30,7 @@ export interface Nginx extends AsyncDisposable {
 
 /**
  * Starts nginx on 127.0.0.1 as Debian configures it (TLS 1.2 and 1.3, tickets, no session cache), with one page.
- * `patience` is its timeout in seconds, 60 if absent; `front` is handed the connections of a secret path.
+ * `patience` is its timeout in seconds, 60 if absent (after a complete request a second less); `front` is handed the connections of a secret path.
  */
 export async function startNginx(
   options: {
@@ -70,7 +70,7 @@ http {
   sendfile on;
   client_header_timeout ${patience}s;
   client_body_timeout ${patience}s;
-  keepalive_timeout ${patience}s;
+  keepalive_timeout ${Math.max(1, patience - 1)}s;
   client_body_temp_path ${folder}/body;
   proxy_temp_path ${folder}/proxy;
   fastcgi_temp_path ${folder}/fastcgi;

@@ -5,14 +5,14 @@
  */
 import { Buffer } from "node:buffer";
 import net from "node:net";
-import tls from "node:tls";
 import { ConstantRate } from "../models/mod.ts";
 import { startGenuinePostfix } from "../tests/transports/genuine_postfix.ts";
 import { carrierOf } from "../transports/carriers/mod.ts";
+import type { SecureSocket } from "../transports/carriers/tls_engine.ts";
 import { startServer } from "../transports/mimic/mod.ts";
 import { Meter, noise, pause, type Probe, program, type Reading, readTls } from "./probe_meter.ts";
 import { firstFlight, type ProbeWorld, wrongProof } from "./probe_world.ts";
-import { helloShapes, ownHello } from "./probes.ts";
+import { helloShapes, ownHello, ownTls } from "./probes.ts";
 
 const GO_AHEAD = "220 2.0.0 Ready to start TLS\r\n";
 const EHLO = "EHLO stranger.example\r\n";
@@ -59,7 +59,7 @@ function dialogue(
       let all = "";
       let over = false;
       let wake = () => {};
-      const listen = (socket: net.Socket) => {
+      const listen = (socket: Pick<SecureSocket, "end" | "on">) => {
         socket.on("error", () => {});
         socket.on("data", (bytes: Uint8Array) => {
           const text = Buffer.from(bytes).toString("latin1");
@@ -75,16 +75,19 @@ function dialogue(
         socket.on("end", ended);
         socket.on("close", ended);
       };
-      const say = async (socket: net.Socket, what: readonly Said[]) => {
+      const say = async (socket: Pick<SecureSocket, "write">, what: readonly Said[]) => {
         for (const line of what) {
           while (!over && !/^\d{3}(?: .*)?\r\n$/m.test(heard)) {
             await new Promise<void>((resolve) => wake = resolve);
           }
           heard = "";
-          if (!over) socket.write(typeof line === "function" ? line() : line);
+          if (!over) {
+            const said = typeof line === "function" ? line() : line;
+            socket.write(typeof said === "string" ? Buffer.from(said, "latin1") : said, () => {});
+          }
         }
       };
-      const done = (socket: net.Socket) => {
+      const done = (socket: Pick<SecureSocket, "end">) => {
         if (close && !over) socket.end();
       };
       listen(raw);
@@ -96,11 +99,10 @@ function dialogue(
         }
         raw.removeAllListeners("data");
         raw.removeAllListeners("end");
-        const socket = tls.connect(
-          { socket: raw, rejectUnauthorized: false, allowHalfOpen: true } as tls.ConnectionOptions,
-        );
+        const { promise: secured, resolve: secure } = Promise.withResolvers<void>();
+        const socket = ownTls().client(raw, {}, () => secure());
         listen(socket);
-        await new Promise((resolve) => socket.once("secureConnect", resolve));
+        await secured;
         // Nobody greets inside TLS.
         heard = "250 \r\n";
         await say(socket, inside);

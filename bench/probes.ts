@@ -6,7 +6,9 @@
  */
 import { Buffer } from "node:buffer";
 import net from "node:net";
-import tls from "node:tls";
+import { denoTls } from "../transports/carriers/tls_deno.ts";
+import type { TlsEngine } from "../transports/carriers/tls_engine.ts";
+import { openSslClient } from "../transports/carriers/tls_openssl.ts";
 import { Meter, noise, type Outcome, pause, type Probe, program, raw } from "./probe_meter.ts";
 
 export type { Outcome, Probe } from "./probe_meter.ts";
@@ -45,29 +47,29 @@ function runtime(
     send: async (port, patience) => {
       const meter = new Meter(port);
       const chunks: Uint8Array[] = [];
-      const socket = tls.connect({
+      const raw = net.connect({
         host: "127.0.0.1",
         port: await meter.open(),
-        servername: serverName,
-        ALPNProtocols: ["http/1.1"],
-        rejectUnauthorized: false,
         allowHalfOpen: true,
-      } as tls.ConnectionOptions);
-      socket.on("error", () => {});
-      socket.on("data", (bytes: Uint8Array) => chunks.push(new Uint8Array(bytes)));
-      socket.on("end", () => socket.end());
-      socket.once("secureConnect", async () => {
+        noDelay: true,
+      });
+      raw.on("error", () => {});
+      await new Promise<void>((resolve) => raw.once("connect", resolve));
+      const socket = ownTls().client(raw, { serverName, alpn: ["http/1.1"] }, async () => {
         const bytes = typeof input === "string" ? Buffer.from(input, "latin1") : input;
         if (drip === undefined) {
-          if (bytes.length > 0) socket.write(bytes);
+          if (bytes.length > 0) socket.write(bytes, () => {});
         } else {
           for (const byte of bytes) {
-            if (socket.writable) socket.write(new Uint8Array([byte]));
+            if (socket.writable) socket.write(new Uint8Array([byte]), () => {});
             await pause(drip);
           }
         }
         if (close) socket.end();
       });
+      socket.on("error", () => {});
+      socket.on("data", (bytes: Uint8Array) => chunks.push(new Uint8Array(bytes)));
+      socket.on("end", () => socket.end());
       const text = () => Buffer.concat(chunks).toString("latin1");
       const outcome = await meter.outcome(text, patience * 2 + 3000);
       socket.destroy();
@@ -80,7 +82,10 @@ const get = (path: string, more = "", method = "GET") =>
   `${method} ${path} HTTP/1.1\r\nHost: ${SERVER_NAME}\r\n${more}\r\n`;
 const CLOSE = "Connection: close\r\n";
 
-/** The ClientHello of this runtime's TLS, as it would go to a server; an empty name is not asked for. */
+/** The TLS stack of our own clients: the system's OpenSSL where it may be used. */
+export const ownTls = (): TlsEngine => openSslClient() ?? denoTls;
+
+/** The ClientHello of our own clients, as it would go to a server; an empty name is not asked for. */
 export async function ownHello(
   alpn: readonly string[] = ["http/1.1"],
   serverName = SERVER_NAME,
@@ -97,13 +102,13 @@ export async function ownHello(
       });
     });
   });
-  const client = tls.connect({
-    host: "127.0.0.1",
-    port,
-    servername: serverName,
-    ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
-    rejectUnauthorized: false,
-  });
+  const raw = net.connect({ host: "127.0.0.1", port });
+  raw.on("error", () => {});
+  await new Promise<void>((resolve) => raw.once("connect", resolve));
+  const client = ownTls().client(raw, {
+    ...(serverName === "" ? {} : { serverName }),
+    ...(alpn.length === 0 ? {} : { alpn }),
+  }, () => {});
   client.on("error", () => {});
   const hello = await seen;
   client.destroy();
