@@ -107,7 +107,8 @@ async function soak(
   });
   const server = new NodeProcess("the server", [
     ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-check", "--v8-flags=--expose-gc"],
-    ...["--allow-net", "--allow-read", "--allow-write", program, JSON.stringify(task)],
+    ...["--allow-ffi", "--allow-net", "--allow-read", "--allow-write"],
+    ...[program, JSON.stringify(task)],
   ], { NO_COLOR: "1", ...Object.fromEntries(kept) });
   cleanup.defer(() => server.stop(5000));
   const { lines: [evil, ...lines] } = await server.next<{ lines: string[] }>(30_000);
