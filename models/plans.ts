@@ -128,7 +128,7 @@ export class LocalPlans implements PlanSource {
 
   /** What a connection is like, by the episode that it belongs to. */
   #likeOf(session: number, serial: number): number | undefined {
-    if (session < 0 || !this.#says) return undefined;
+    if (session < 0 || !Number.isSafeInteger(serial + BLOCK) || !this.#says) return undefined;
     const from = serial - serial % BLOCK;
     const name = `${session}/${from}`;
     let block = this.#blocks.get(name);

@@ -61,6 +61,7 @@ Deno.test("connections are like what their episodes say, in whatever order they 
   assert.deepEqual([likeOf(plans, 8, 1), likeOf(plans, 8, 0, "large")], [-1, -1]);
   // Far ahead costs no walk there.
   assert.ok(likeOf(plans, 2 ** 40) >= -1);
+  assert.equal(likeOf(plans, 2 ** 70), -1);
   const openings = new DrawnOpenings(plans);
   const begins = said.map((_, serial) => {
     const opening = openings.opening(3, serial);
