@@ -126,7 +126,7 @@ const OUTSIDES: Readonly<Record<string, Outside>> = {
 
 const root = decodeURIComponent(new URL("../", import.meta.url).pathname);
 
-/** The argument list that runs a file of this project with these rights and no others. */
+/** The argument list that runs a file of this project with these rights and no others; none named: all of a kind. */
 export function projectProgram(
   file: string,
   rights: Record<string, readonly string[]>,
@@ -135,7 +135,9 @@ export function projectProgram(
   return [
     Deno.execPath(),
     ...["run", "--quiet", "--no-prompt", "--no-remote", "--cached-only"],
-    ...Object.entries(rights).map(([right, names]) => `--allow-${right}=${names.join(",")}`),
+    ...Object.entries(rights).map(([right, names]) =>
+      `--allow-${right}${names.length === 0 ? "" : `=${names.join(",")}`}`
+    ),
     `${root}${file}`,
     ...args,
   ];
@@ -242,6 +244,7 @@ export class LabNodes implements AsyncDisposable {
           "cli/main.ts",
           {
             ...rights,
+            ffi: [],
             read: [...rights.read, "/etc/passwd"],
             net: [`${SERVER_ADDRESS}:${port}`, "127.0.0.1"],
             ...(starts === undefined ? {} : { run: starts.server }),
@@ -268,6 +271,7 @@ export class LabNodes implements AsyncDisposable {
           "cli/main.ts",
           {
             ...rights,
+            ffi: [],
             net: [`${SERVER_ADDRESS}:${port}`, local(`127.0.0.1:${ports.door}`)],
             ...(starts === undefined ? {} : { run: starts.client }),
           },

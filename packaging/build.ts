@@ -65,8 +65,9 @@ export function launcherCases(tasks: Readonly<Record<string, string>>): string {
     // What tor tells a transport says what it has to reach: less than its task can know.
     const narrowed = name.split(":")[0] === "pt";
     const words = flags.map((flag) => {
-      const what = narrowed && /^--allow-(net|read|write)\b/.exec(flag)?.[1];
-      if (what) return what === "net" ? '"$net"' : `"--allow-${what}=$${what}"`;
+      const what = narrowed && /^--allow-(ffi|net|read|write)\b/.exec(flag)?.[1];
+      if (what === "ffi" || what === "net") return `"$${what}"`;
+      if (what) return `"--allow-${what}=$${what}"`;
       return flag.replace(/^(.*)@DENO@$/, '"$1$deno"');
     });
     const line = `${narrowed ? 'narrow "$@"; ' : ""}set -- ${words.join(" ")} "$main" "$@"`;

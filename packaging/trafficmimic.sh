@@ -17,7 +17,8 @@ cache=/dev/null
 
 # A transport under tor writes to its state folder only, and reads only that, what is installed, tor's cookie and
 # fingerprint, and the files that torrc names (none with a comma in its name). A bridge connects to its tor, to
-# its decoy and to nothing else. Sets write, read and net.
+# its decoy and to nothing else. OpenSSL calls a bridge back, which takes the right to all libraries. Sets write, read,
+# net and ffi.
 narrow() {
   umask 077
   write=${TOR_PT_STATE_LOCATION:-/nonexistent}
@@ -34,7 +35,13 @@ narrow() {
     before=$word
   done
   net=--allow-net
-  if [ -n "${TOR_PT_SERVER_TRANSPORTS-}" ]; then net=$net=127.0.0.1,[::1],localhost; fi
+  ffi=--allow-ffi
+  if [ -n "${TOR_PT_SERVER_TRANSPORTS-}" ]; then
+    net=$net=127.0.0.1,[::1],localhost
+  else
+    for file in x86_64-linux-gnu aarch64-linux-gnu; do ffi=$ffi,/usr/lib/$file/libssl.so.3; done
+    ffi=--allow-ffi=${ffi#*,},/usr/lib64/libssl.so.3,/usr/lib/libssl.so.3
+  fi
   set -f
   IFS=';'
   for option in ${TOR_PT_SERVER_TRANSPORT_OPTIONS-}; do

@@ -79,6 +79,7 @@ export function ownPt(): string[] {
     "--allow-read",
     "--allow-write",
     "--allow-env",
+    "--allow-ffi",
     fileURLToPath(new URL("cli/main.ts", ROOT)),
     "pt",
   ];

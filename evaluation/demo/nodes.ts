@@ -16,7 +16,7 @@ export class Node {
   readonly #errors: Promise<string>;
 
   /**
-   * Starts `cli/main.ts` with `args`, allowed to reach loopback, to read the package and `readable`, and
+   * Starts `cli/main.ts` with `args`, allowed to reach loopback, to use OpenSSL, to read the package and `readable`, and
    * to write in `folder`.
    */
   constructor(
@@ -32,6 +32,7 @@ export class Node {
         "--quiet",
         "--no-prompt",
         "--allow-net=127.0.0.1",
+        "--allow-ffi",
         `--allow-read=${[root, ...readable].join(",")}`,
         `--allow-write=${folder}`,
         "--allow-env=NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { launcherCases } from "../../packaging/build.ts";
+import { OPENSSL_PATHS } from "../../transports/carriers/openssl_library.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -38,6 +39,7 @@ async function started(env: Record<string, string>, ...args: string[]) {
     read: flag("read"),
     write: flag("write"),
     net: flag("net"),
+    ffi: flag("ffi"),
     end: words.slice(words.findIndex((word) => word.endsWith("/main.js")) + 1),
   };
 }
@@ -45,7 +47,7 @@ async function started(env: Record<string, string>, ...args: string[]) {
 Deno.test("launcher: a client under tor writes to its state folder only", async () => {
   const folder = await Deno.makeTempDir();
   const state = `${folder}/a b/pt_state/`;
-  const { cache, temporary, read, write, net, end } = await started(
+  const { cache, temporary, read, write, net, ffi, end } = await started(
     { TOR_PT_STATE_LOCATION: state, TOR_PT_CLIENT_TRANSPORTS: "mimic" },
     ...["--model", "/m/one.json", "--unsafe-logging", "--model=/m/two.json"],
   );
@@ -54,6 +56,7 @@ Deno.test("launcher: a client under tor writes to its state folder only", async 
     `--allow-read=LIB,${state},${folder}/a b/fingerprint,/m/one.json,/m/two.json`,
   ]);
   assert.deepEqual(net, ["--allow-net"]);
+  assert.deepEqual(ffi, [`--allow-ffi=${OPENSSL_PATHS.join(",")}`]);
   assert.deepEqual(end, [
     ...["pt", "--model", "/m/one.json", "--unsafe-logging", "--model=/m/two.json"],
   ]);
@@ -64,7 +67,7 @@ Deno.test("launcher: a client under tor writes to its state folder only", async 
 });
 
 Deno.test("launcher: a bridge reads what torrc names, and connects to its tor and its decoy only", async () => {
-  const { cache, read, write, net } = await started({
+  const { cache, read, write, net, ffi } = await started({
     TOR_PT_STATE_LOCATION: "/proc/none/pt_state",
     TOR_PT_SERVER_TRANSPORTS: "mimic",
     TOR_PT_SERVER_BINDADDR: "mimic-[::]:8443",
@@ -79,6 +82,7 @@ Deno.test("launcher: a bridge reads what torrc names, and connects to its tor an
     "--allow-read=LIB,/proc/none/pt_state,/proc/none/fingerprint,/var/lib/tor/cookie," +
     "https,/m/mine.json,/c:c.pem,/k.pem",
   ]);
+  assert.deepEqual(ffi, ["--allow-ffi"]);
   assert.deepEqual(net, [
     "--allow-net=127.0.0.1,[::1],localhost,192.0.2.8:443,[::]:8443,127.0.0.1:9001,192.0.2.1:9002",
   ]);

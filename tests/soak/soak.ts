@@ -180,7 +180,14 @@ function node(file: string, ...args: string[]): string[] {
   return [
     Deno.execPath(),
     ...["run", "--quiet", "--no-prompt", "--no-check", "--v8-flags=--expose-gc", "--allow-net"],
-    ...["--allow-read", "--allow-write", "--allow-env", "--allow-sys", "--allow-run"],
+    ...[
+      "--allow-read",
+      "--allow-write",
+      "--allow-env",
+      "--allow-sys",
+      "--allow-run",
+      "--allow-ffi",
+    ],
     `${ROOT}tests/soak/${file}`,
     ...args,
   ];

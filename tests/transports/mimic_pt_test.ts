@@ -23,7 +23,15 @@ class Transport implements AsyncDisposable {
   constructor(env: Record<string, string>, args: string[] = []) {
     this.#child = new Deno.Command(Deno.execPath(), {
       args: [
-        ...["run", "--no-prompt", "--no-check", "--quiet", "--allow-net", "--allow-read"],
+        ...[
+          "run",
+          "--no-prompt",
+          "--no-check",
+          "--quiet",
+          "--allow-net",
+          "--allow-read",
+          "--allow-ffi",
+        ],
         // Nowhere else may be written.
         `--allow-write=${env.TOR_PT_STATE_LOCATION}`,
         `--allow-env=${["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", ...PT_VARIABLES].join(",")}`,

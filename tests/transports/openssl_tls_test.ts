@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { ja4 } from "../../bench/ja4.ts";
 import { makeIdentity } from "../../transports/carriers/certificate.ts";
 import { readClientHello } from "../../transports/carriers/client_hello.ts";
-import { openSslFunctions } from "../../transports/carriers/openssl_library.ts";
+import { OPENSSL_PATHS, openSslFunctions } from "../../transports/carriers/openssl_library.ts";
 import { OpenSslSocket } from "../../transports/carriers/openssl_socket.ts";
 import {
   CLOSED,
@@ -504,4 +504,13 @@ Deno.test({
     assert.equal(sessions.length, 100);
     assert.ok(sessions.every((session) => session.freed));
   },
+});
+
+Deno.test("openssl: the client's task allows the libraries that are looked for, and no others", async () => {
+  const { tasks } = JSON.parse(
+    await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
+  );
+  const allowed = (task: string) => / --allow-ffi(\S*) /.exec(task)?.[1];
+  assert.equal(allowed(tasks.client), `=${OPENSSL_PATHS.join(",")}`);
+  assert.equal(allowed(tasks.server), "");
 });

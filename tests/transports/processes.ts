@@ -18,7 +18,7 @@ export class CommandProcess {
         "--no-prompt",
         "--no-check",
         "--quiet",
-        ...(command === "keygen" ? [] : ["--allow-net"]),
+        ...(command === "keygen" ? [] : ["--allow-net", "--allow-ffi"]),
         "--allow-read",
         "--allow-write",
         "--allow-env=NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
