@@ -149,35 +149,40 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
       if (hello === "more" && read.length < LONGEST_OWN) return toBack(bytes);
       if (typeof hello === "object" && isOwnHello(hello, expected) && seen.admit(hello.random)) {
         own();
-        const fit = untouched && left === undefined;
-        if (!fit) back.destroy();
+        const gone = left !== undefined;
+        if (gone) back.destroy();
         const chosen = expected.alpn?.find((protocol) => hello.alpn?.includes(protocol));
-        let first = fit ? back : undefined;
+        let first = untouched && !gone ? back : undefined;
         // Until the handshake is over, a client that stays silent is the genuine server's to send away.
         const mirror = () => {
           const rest = OVERLOADED - (performance.now() - begun);
           if (rest <= 0) return void raw.end();
-          first?.destroy();
+          back.destroy();
           first = undefined;
           leaving = setTimeout(() => raw.end(), rest);
         };
-        first?.on("end", mirror).on("error", () => {}).resume();
+        // One that has heard a part of the hello waits for the rest as long as it would.
+        if (!gone) back.on("end", mirror).on("error", () => {}).resume();
         // A client that goes before its handshake is over: nobody will ask for the genuine server.
+        let asked = false;
         raw.once("close", () => {
           clearTimeout(leaving);
-          first?.destroy();
+          if (!asked || !untouched) back.destroy();
         });
         options.onOwn(() => {
-          const asked = {
+          const wishes = {
             ...(hello.serverName === undefined ? {} : { serverName: hello.serverName }),
             ...(chosen === undefined ? {} : { alpn: [chosen] }),
             ...(options.speaks ? { unasked: true } : {}),
           };
+          asked = true;
           clearTimeout(leaving);
           const socket = first;
           first = undefined;
           back.removeListener("end", mirror);
-          return socket === undefined ? again(asked) : new GenuineTls(socket, asked);
+          if (socket !== undefined) return new GenuineTls(socket, wishes);
+          back.destroy();
+          return again(wishes);
         });
         return;
       }
