@@ -12,8 +12,8 @@ import type { SecureSocket } from "./tls_engine.ts";
 /** What OpenSSL collects of a handshake before it writes (BIO_f_buffer), in bytes. */
 const HANDSHAKE_WRITE = 4096;
 
-/** Plaintext of one record, for all sockets: it is copied before anybody sees it. */
-const room = new Uint8Array(LONGEST_PLAINTEXT);
+/** Bytes of a write whose memory is used again. */
+const WORTH_KEEPING = 16_384;
 
 /** A TLS session of OpenSSL's on a socket. Owns both: the session is freed when the socket closes. */
 export class OpenSslSocket extends EventEmitter implements SecureSocket {
@@ -23,6 +23,7 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
   readonly #session: TlsSession;
   readonly #secure: (session: TlsSession) => void;
   #state: "handshake" | "open" | "broken" = "handshake";
+  #spare: Uint8Array<ArrayBuffer> | undefined;
   #peerEnded = false;
   #ended = false;
   #fed = false;
@@ -46,7 +47,7 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     });
     // A listener is told of a failure even if that comes at once.
     queueMicrotask(() => {
-      if (!raw.destroyed && !this.#fed) this.#advance();
+      if (!raw.destroyed && !this.#fed) this.#advance(new Uint8Array());
     });
     raw.resume();
   }
@@ -64,8 +65,15 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     } catch (error) {
       return this.#fail(error);
     }
-    const bytes = this.#session.take();
-    if (bytes !== undefined) this.#raw.write(bytes, sent);
+    const spare = this.#spare;
+    this.#spare = undefined;
+    const bytes = this.#session.take(spare);
+    if (bytes === undefined) return;
+    this.#raw.write(bytes, () => {
+      // The system has it: the next write needs no memory of its own.
+      if (bytes.length >= WORTH_KEEPING) this.#spare = bytes;
+      sent();
+    });
   }
 
   /** Says that nothing follows, by close_notify and FIN. */
@@ -90,10 +98,11 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     this.#fed = true;
     this.came = performance.now();
     this.#session.feed(bytes);
-    this.#advance();
+    this.#advance(bytes);
   }
 
-  #advance(): void {
+  /** Goes on with what has come. `room`, which was it, is overwritten by what is decrypted. */
+  #advance(room: Uint8Array<ArrayBuffer>): void {
     const session = this.#session;
     try {
       if (this.#state === "handshake") {
@@ -106,18 +115,32 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     } catch (error) {
       return this.#fail(error);
     }
+    let at = 0;
+    // What was decrypted is told at once, however many records it was in.
+    const tell = () => {
+      const told = room.subarray(0, at);
+      at = 0;
+      if (told.length > 0) this.emit("data", told);
+    };
     for (;;) {
       let length: number;
       try {
-        length = session.read(room);
+        length = session.read(room.subarray(at));
       } catch (error) {
+        tell();
         return this.#fail(error);
       }
+      if (length === CLOSED) {
+        tell();
+        return this.#peerEnd();
+      }
       if (length === NOTHING) break;
-      if (length === CLOSED) return this.#peerEnd();
-      // Whoever is told may close it: then nothing is left to read.
-      this.emit("data", room.slice(0, length));
+      at += length;
+      if (at < room.length) continue;
+      tell();
+      room = new Uint8Array(LONGEST_PLAINTEXT);
     }
+    tell();
     // An answer to a change of keys.
     this.#send(false);
   }

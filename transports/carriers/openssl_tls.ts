@@ -116,14 +116,17 @@ function withBio<T>(
   }
 }
 
-/** All that a BIO holds. */
+/** All that a BIO holds, in `room` if that has been given and is large enough. */
 function takeFrom(
   lib: OpenSslFunctions,
   bio: Deno.PointerValue,
+  room?: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> | undefined {
   const pending = Number(lib.BIO_ctrl_pending(bio));
   if (pending === 0) return undefined;
-  const bytes = new Uint8Array(pending);
+  const bytes = room !== undefined && room.buffer.byteLength >= pending
+    ? new Uint8Array(room.buffer, 0, pending)
+    : new Uint8Array(pending);
   lib.BIO_read(bio, bytes, pending);
   return bytes;
 }
@@ -458,9 +461,9 @@ export class TlsSession {
     this.#lib.ERR_clear_error();
   }
 
-  /** What is to be sent; `undefined` if there is nothing. */
-  take(): Uint8Array<ArrayBuffer> | undefined {
-    return this.#ssl === null ? undefined : takeFrom(this.#lib, this.#out);
+  /** What is to be sent, in the memory of `room` if that is large enough; `undefined` if there is nothing. */
+  take(room?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
+    return this.#ssl === null ? undefined : takeFrom(this.#lib, this.#out, room);
   }
 
   /** Gives all memory back. */
