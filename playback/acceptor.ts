@@ -61,8 +61,6 @@ const READY = 8;
 const READY_OF_NEXT = 2;
 /** Sessions of which it is remembered what was made ready. */
 const MOST_SESSIONS = 64;
-/** Acknowledgements of plans that wait for room on one connection. */
-const MOST_WAITING = 1024;
 
 /** Payload of the record that carries an error, at least. */
 const ERROR_RECORD = 256;
@@ -239,10 +237,7 @@ export class Acceptor extends Engine {
           const wanted = (session: number, serial: number) =>
             !this.live.has(connectionNumber(session, serial));
           const planned = this.store.take(body, wanted);
-          // Without the acknowledgement a plan is sent again, should a connection break: no harm.
-          if (planned !== undefined && live.waiting.length < MOST_WAITING) {
-            live.waiting.push({ type: ENGINE.planned, body: planned });
-          }
+          if (planned !== undefined) this.acknowledge(live, planned);
         });
       case ENGINE.planned:
         return this.sender?.acknowledged(body);

@@ -29,6 +29,9 @@ import type { WireEvent } from "./wire_log.ts";
 /** Bytes of memory that the scripts of one tunnel's open connections may take: thousands of messages each. */
 const MAX_SCRIPTS = 32 * 2 ** 20;
 
+/** Frames that wait for room on one connection. */
+const MOST_WAITING = 1024;
+
 const SECOND_PLAN = "a second plan for a connection";
 
 /** What either end of a tunnel needs. */
@@ -331,6 +334,14 @@ export abstract class Engine {
     const refused = this.refusal(exchange, live.use);
     if (refused !== undefined) this.refuse(live, ENGINE_ERROR.policy, refused);
     return refused === undefined;
+  }
+
+  /**
+   * Tells the peer that a plan has come whole, when there is room. Where many wait already it is not told: should a
+   * connection break, it sends the plan again, and no harm is done.
+   */
+  protected acknowledge({ waiting }: Live, planned: Uint8Array): void {
+    if (waiting.length < MOST_WAITING) waiting.push({ type: ENGINE.planned, body: planned });
   }
 
   /** Adds an exchange to a connection's script, or refuses it. */

@@ -30,6 +30,7 @@ export * from "./policy.ts";
 export * from "./reliable_tunnel.ts";
 export * from "./schedule.ts";
 export * from "./script.ts";
+export type { Farewell } from "./shared_ends.ts";
 export * from "./size_grid.ts";
 export * from "./spare_time.ts";
 export * from "./stats.ts";

@@ -597,7 +597,8 @@ export class Opener extends Engine {
     try {
       const planned = this.store.take(body, wanted);
       if (planned === undefined) return;
-      this.live.get(connection)?.waiting.push({ type: ENGINE.planned, body: planned });
+      const live = this.live.get(connection);
+      if (live !== undefined) this.acknowledge(live, planned);
       this.#patience.lookAt(this.clock.now());
     } catch (error) {
       if (error instanceof PlanFormatError) throw new EngineFrameError(error.message);

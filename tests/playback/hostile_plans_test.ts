@@ -147,3 +147,20 @@ Deno.test("hostile plans: what came of a plan is not read again for each piece t
   assert.ok(read < 100_000, `${read} bytes were carried over`);
   assert.ok(decoder.memory < 4 * 2 ** 20);
 });
+
+Deno.test("hostile plans: acknowledgements that nobody makes room for do not pile up", () => {
+  const world = makeWorld({ prefix: { client: 0, server: 0 } });
+  const [mine, theirs] = world.network.connect();
+  mine.listener = { onData: () => {}, onClose: () => {} };
+  world.acceptor.accept(theirs, { session: 0, serial: 0 });
+  mine.write(setup({ ...DERIVED, form: "embedded" }));
+  // A plan in which the server never speaks, and then that session 5 ends, again and again.
+  mine.write(encodeEngine(ENGINE.here, plan(1000, 5000)));
+  const end = encodeEngine(ENGINE.ahead, concat(packNumbers([5, 0, 0, 0]), Uint8Array.of(3)));
+  const many = concat(...Array.from({ length: 1000 }, () => end));
+  for (let round = 0; round < 5; round++) mine.write(many);
+  world.clock.run(1000);
+  const { live } = world.acceptor as unknown as { live: Map<number, { waiting: unknown[] }> };
+  const [{ waiting }] = [...live.values()] as [{ waiting: unknown[] }];
+  assert.equal(waiting.length, 1024);
+});
