@@ -85,7 +85,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
   const { again, back, expected, seen } = options;
   let read = new Uint8Array(0);
   let state: "waiting" | "stranger" | "own" | "over" = "waiting";
-  let rawEnded = false;
+  let rawEnded = raw.readableEnded;
   let backEnded = false;
   let idle: ReturnType<typeof setTimeout> | undefined;
   const begun = performance.now();
