@@ -46,6 +46,28 @@ Deno.test("client hello: another program's is read, and is none of ours", async 
   assert.ok(!isOwnHello(hello, { alpn: ["http/1.1"] }));
 });
 
+Deno.test("client hello: curl and swaks are ours where our clients speak like them, and resume what is ours only", async () => {
+  const hello = readClientHello(await opensslHello());
+  assert.ok(typeof hello === "object");
+  // OpenSSL's own settings are those of swaks.
+  assert.ok(isOwnHello(hello, { serverName: "a.example" }));
+  const curl = {
+    ...hello,
+    alpn: ["h2", "http/1.1"],
+    extensions: [...hello.extensions.filter((kind) => kind !== 35), 16, 49],
+  };
+  assert.ok(isOwnHello(curl, { alpn: ["http/1.1"] }));
+  assert.ok(!isOwnHello(curl, { alpn: ["smtp"] }));
+  assert.ok(!isOwnHello(curl));
+  const [ours, other] = [new Uint8Array(16).fill(1), new Uint8Array(16).fill(2)];
+  const resuming = { ...curl, extensions: [...curl.extensions, 41], ticketName: ours };
+  assert.ok(isOwnHello(resuming, { alpn: ["http/1.1"], ticketName: ours }));
+  assert.ok(!isOwnHello(resuming, { alpn: ["http/1.1"], ticketName: other }));
+  assert.ok(!isOwnHello(resuming, { alpn: ["http/1.1"] }));
+  const first = { ...resuming, extensions: [41, ...curl.extensions] };
+  assert.ok(!isOwnHello(first, { alpn: ["http/1.1"], ticketName: ours }));
+});
+
 Deno.test("client hello: every beginning may become one, what follows one does not belong to it", () => {
   for (let length = 0; length < own.length; length++) {
     assert.equal(readClientHello(own.subarray(0, length)), "more");

@@ -4,6 +4,7 @@ import net from "node:net";
 import fc from "fast-check";
 import { ja4 } from "../../bench/ja4.ts";
 import { makeIdentity } from "../../transports/carriers/certificate.ts";
+import { listenTls } from "../../transports/carriers/tls.ts";
 import { readClientHello } from "../../transports/carriers/client_hello.ts";
 import { OPENSSL_PATHS, openSslFunctions } from "../../transports/carriers/openssl_library.ts";
 import { OpenSslSocket } from "../../transports/carriers/openssl_socket.ts";
@@ -215,6 +216,19 @@ Deno.test({
     server.handshake();
     assert.deepEqual(records(server.take()!).slice(0, 3), ["22:127", "20:6", "23:28"]);
     for (const session of [refused, alien, plain, server]) session.free();
+    // A mail server's, as Postfix's: one ticket, without what nginx has in it.
+    const mail = new TlsSession(TlsContext.server(identity));
+    const swaks = new TlsSession(contexts!.swaks);
+    swaks.handshake();
+    mail.feed(swaks.take()!);
+    mail.handshake();
+    swaks.feed(mail.take()!);
+    assert.ok(swaks.handshake());
+    mail.feed(swaks.take()!);
+    assert.ok(mail.handshake());
+    assert.deepEqual(records(mail.take()!), ["23:255"]);
+    mail.free();
+    swaks.free();
     assert.throws(() => new TlsSession(contexts!.curl, { alpn: [""] }), OpenSslError);
     assert.throws(() => new TlsSession(contexts!.curl, { serverName: "a\0b" }), OpenSslError);
     const key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
@@ -513,4 +527,55 @@ Deno.test("openssl: the client's task allows the libraries that are looked for, 
   const allowed = (task: string) => / --allow-ffi(\S*) /.exec(task)?.[1];
   assert.equal(allowed(tasks.client), `=${OPENSSL_PATHS.join(",")}`);
   assert.equal(allowed(tasks.server), "");
+});
+
+Deno.test({
+  name:
+    "openssl: who comes back with a ticket of ours is let in by it, as nginx does (needs openssl)",
+  ignore: ignore || !installed("openssl"),
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    let met = 0;
+    const genuine = net.createServer((socket) => {
+      socket.on("error", () => {});
+      socket.on("data", () => met++);
+    });
+    await new Promise<void>((resolve) => genuine.listen(0, "127.0.0.1", resolve));
+    const server = await listenTls({
+      hostname: "127.0.0.1",
+      port: 0,
+      identity,
+      genuine: { host: "127.0.0.1", port: (genuine.address() as net.AddressInfo).port },
+    }, (connection) => {
+      connection.listener = {
+        onData: () => connection.close("fin"),
+        onClose: () => connection.close("fin"),
+      };
+      connection.write(new TextEncoder().encode("220 here\r\n"));
+    });
+    const ask = async (...args: string[]) => {
+      const child = new Deno.Command("openssl", {
+        args: ["s_client", "-connect", `127.0.0.1:${server.port}`, ...args],
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+      const writer = child.stdin.getWriter();
+      await writer.write(new TextEncoder().encode("hello\n"));
+      const { stdout } = await child.output();
+      await writer.close().catch(() => {});
+      return new TextDecoder().decode(stdout);
+    };
+    try {
+      assert.match(await ask("-sess_out", `${folder}/session`), /^New, TLSv1.3/m);
+      assert.match(await ask("-sess_in", `${folder}/session`), /^Reused, TLSv1.3/m);
+      server.renew(await makeIdentity("renewed"));
+      assert.match(await ask("-sess_in", `${folder}/session`), /^Reused, TLSv1.3/m);
+      assert.equal(met, 0);
+    } finally {
+      await server.close();
+      genuine.close();
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
 });

@@ -32,9 +32,13 @@ export interface ClientHello {
   readonly signatureAlgorithms: readonly number[];
   /** EC point formats offered. */
   readonly pointFormats: readonly number[];
+  /** The name of the key that made the first ticket of an earlier connection, if it offers one. */
+  readonly ticketName?: Uint8Array;
 }
 
 const RECORD_HEADER = 5;
+/** Length of a ticket key's name. */
+const TICKET_NAME = 16;
 /** A hello may fill one record; ours has a few hundred bytes. */
 const LONGEST = RECORD_HEADER + 16384;
 
@@ -138,6 +142,7 @@ function parse(bytes: Uint8Array): ClientHello | "none" {
   const keyShares: number[] = [];
   let signatureAlgorithms: number[] = [];
   let pointFormats: number[] = [];
+  let ticketName: Uint8Array | undefined;
   const list = hello.left === 0 ? undefined : hello.vector(2);
   while (list !== undefined && list.left > 0) {
     const kind = list.number(2);
@@ -164,6 +169,10 @@ function parse(bytes: Uint8Array): ClientHello | "none" {
         while (protocols.left > 0) alpn.push(text(protocols.take(protocols.number(1))));
         break;
       }
+      case 41:
+        // What OpenSSL makes begins with it (RFC 5077, section 4).
+        ticketName = body.vector(2).vector(2).take(TICKET_NAME);
+        break;
       case 43:
         versions = body.vector(1).numbers(2);
         break;
@@ -192,6 +201,7 @@ function parse(bytes: Uint8Array): ClientHello | "none" {
     keyShares,
     signatureAlgorithms,
     pointFormats,
+    ...(ticketName === undefined ? {} : { ticketName }),
   };
 }
 
@@ -262,14 +272,25 @@ export interface ExpectedHello {
   readonly serverName?: string;
   /** The protocols of which they offer one, if they offer any; any, if absent. */
   readonly alpn?: readonly string[];
+  /** The name of the key that makes our tickets; we give none if absent. */
+  readonly ticketName?: Uint8Array;
 }
 
-function isOf(stack: Stack, hello: ClientHello): boolean {
+/** Whether a hello resumes nothing; what curl or swaks resume here they have from us, and only we can read it. */
+function isFresh(stack: Stack, hello: ClientHello, expected: ExpectedHello): boolean {
+  if (!hello.extensions.includes(41)) return true;
+  const { ticketName } = expected;
+  return stack !== RUNTIME && ticketName !== undefined && hello.extensions.at(-1) === 41 &&
+    ticketName.every((byte, i) => byte === hello.ticketName?.[i]);
+}
+
+function isOf(stack: Stack, hello: ClientHello, expected: ExpectedHello): boolean {
   const within = (values: readonly number[], known: ReadonlySet<number>) =>
     values.every((value) => known.has(value));
   return within(hello.versions, stack.versions) &&
     within(hello.cipherSuites, stack.cipherSuites) &&
-    within(hello.extensions, stack.extensions) &&
+    within(hello.extensions.filter((kind) => kind !== 41), stack.extensions) &&
+    isFresh(stack, hello, expected) &&
     stack.needed.every((kind) => hello.extensions.includes(kind)) &&
     within(hello.groups, stack.groups) &&
     within(hello.keyShares, stack.groups) &&
@@ -278,7 +299,7 @@ function isOf(stack: Stack, hello: ClientHello): boolean {
 
 /**
  * Whether a hello could be one of our clients': TLS 1.3 with everything needed to complete it at once, the
- * expected name and protocols, no resumption, and nothing that the TLS stacks of our clients never offer. What
+ * expected name and protocols, no resumption but of ours, and nothing that the TLS stacks of our clients never offer. What
  * curl or swaks say is among it, as our clients say the same.
  */
 export function isOwnHello(hello: ClientHello, expected: ExpectedHello = {}): boolean {
@@ -287,7 +308,8 @@ export function isOwnHello(hello: ClientHello, expected: ExpectedHello = {}): bo
     hello.cipherSuites.some((suite) => suite >> 8 === 0x13) &&
     new Set(hello.extensions).size === hello.extensions.length &&
     hello.keyShares.some((group) => hello.groups.includes(group)) &&
-    (isOf(RUNTIME, hello) || isOf(expected.alpn === undefined ? SWAKS : CURL, hello)) &&
+    (isOf(RUNTIME, hello, expected) ||
+      isOf(expected.alpn === undefined ? SWAKS : CURL, hello, expected)) &&
     (expected.serverName === undefined || hello.serverName === undefined ||
       hello.serverName.toLowerCase() === expected.serverName.toLowerCase()) &&
     (expected.alpn === undefined || hello.alpn === undefined ||

@@ -47,6 +47,7 @@ const SYMBOLS = {
   },
   SSL_CTX_set_options: { parameters: ["pointer", "u64"], result: "u64" },
   SSL_CTX_set_timeout: { parameters: ["pointer", "i64"], result: "i64" },
+  SSL_CTX_set_num_tickets: { parameters: ["pointer", "usize"], result: "i32" },
   SSL_CTX_set_session_id_context: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   SSL_CTX_set_post_handshake_auth: { parameters: ["pointer", "i32"], result: "void" },
   SSL_CTX_set_default_verify_paths: { parameters: ["pointer"], result: "i32" },

@@ -139,6 +139,17 @@ const abandoned = new FinalizationRegistry<{
   callback?.close();
 });
 
+/**
+ * Of the two servers' tickets: how many there are after a full handshake, how many seconds they last, and what is
+ * in them to tell uses apart, which is as long as theirs (a SHA-1, an int).
+ */
+const NGINX = { tickets: 2n, lifetime: 300n, context: new Uint8Array(20) };
+const POSTFIX = {
+  tickets: 1n,
+  lifetime: 3600n,
+  context: new Uint8Array(4),
+};
+
 /** What the sessions of one end have in common. Its pointer is for this file. */
 export class TlsContext {
   /** An `SSL_CTX`. */
@@ -184,8 +195,8 @@ export class TlsContext {
   }
 
   /**
-   * For a server of TLS 1.3 with nginx's settings. `alpn` in its order of preference; who offers none of these is
-   * refused, and who offers nothing is not. `ticketKeys`, 80 secret bytes, open the tickets of other contexts that
+   * For a server of TLS 1.3 with nginx's settings, or with Postfix's if `alpn` is absent: protocols in the order of
+   * preference; who offers none of these is refused, and who offers nothing is not. `ticketKeys`, 80 secret bytes, open the tickets of other contexts that
    * have the same.
    *
    * @throws {OpenSslError} if certificate (chain) and key, PEM, cannot be used.
@@ -209,9 +220,9 @@ export class TlsContext {
     const mode = SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN;
     lib.SSL_CTX_ctrl(pointer, SSL_CTRL_MODE, BigInt(mode), null);
     lib.SSL_CTX_ctrl(pointer, SSL_CTRL_SET_SESS_CACHE_MODE, BigInt(SSL_SESS_CACHE_OFF), null);
-    lib.SSL_CTX_set_timeout(pointer, 300n);
-    // As long as nginx's, a SHA-1: it is in the tickets.
-    const name = crypto.getRandomValues(new Uint8Array(20));
+    const { context: name, lifetime, tickets } = alpn === undefined ? POSTFIX : NGINX;
+    lib.SSL_CTX_set_timeout(pointer, lifetime);
+    must(lib, lib.SSL_CTX_set_num_tickets(pointer, tickets));
     must(lib, lib.SSL_CTX_set_session_id_context(pointer, name, name.length));
     if (ticketKeys !== undefined) {
       const size = BigInt(ticketKeys.length);

@@ -227,6 +227,7 @@ async function listen(
         expected: {
           ...(name === undefined ? {} : { serverName: name }),
           ...(alpn === undefined ? {} : { alpn }),
+          ...(face.engine.ticketName === undefined ? {} : { ticketName: face.engine.ticketName }),
         },
         seen,
         speaks: true,

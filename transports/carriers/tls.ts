@@ -409,6 +409,7 @@ export function listenTls(
       expected: {
         ...(name === undefined ? {} : { serverName: name }),
         ...(alpn === undefined ? {} : { alpn }),
+        ...(shown.engine.ticketName === undefined ? {} : { ticketName: shown.engine.ticketName }),
       },
       seen,
       onOwn: (open) => {

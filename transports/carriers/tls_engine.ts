@@ -60,6 +60,8 @@ export interface TlsEngine {
   readonly reaction: number;
   /** What of it is the answer's: filling, encryption, sending. */
   readonly departure: number;
+  /** The name of the key that makes a server's tickets, 16 bytes; absent where clients cannot come back with one. */
+  readonly ticketName?: Uint8Array;
   /** Makes a client's handshake on a connected socket; `secure` is called in the turn that completes it. */
   client(raw: Socket, start: TlsClientStart, secure: (sight: TlsSight) => void): SecureSocket;
   /**

@@ -12,16 +12,14 @@ function clientContext(program: "curl" | "swaks"): TlsContext {
   return kept;
 }
 
-/**
- * The keys of the tickets that servers of this process give, made at the first need: a ticket outlives a renewed
- * certificate.
- */
-let ticketKeys: Uint8Array<ArrayBuffer> | undefined;
+/** The keys of the tickets that servers of this process give: a ticket outlives a renewed certificate. */
+const ticketKeys = crypto.getRandomValues(new Uint8Array(80));
 
 const openSslTls: TlsEngine = {
   name: "openssl",
   reaction: 0.35,
   departure: 0.12,
+  ticketName: ticketKeys.subarray(0, 16),
   client: (raw, start, secure) => {
     // Programs that know application protocols are the web's.
     const context = clientContext(start.alpn === undefined ? "swaks" : "curl");
@@ -32,7 +30,6 @@ const openSslTls: TlsEngine = {
       }));
   },
   server: ({ certificate, key }, alpn) => {
-    ticketKeys ??= crypto.getRandomValues(new Uint8Array(80));
     const context = TlsContext.server({
       certificate,
       key,
