@@ -520,6 +520,43 @@ Deno.test({
   },
 });
 
+Deno.test("openssl: where it is not allowed, Deno's TLS is used and one line says so", async () => {
+  const module = new URL("../../transports/carriers/tls_openssl.ts", import.meta.url).href;
+  const program = `import { clientNote, openSslClient, openSslServer, serverNote } from "${module}";
+    console.log(openSslClient()?.name, openSslServer(["h"])?.name, openSslServer()?.name);
+    console.log(clientNote());
+    console.log(serverNote(["h"]));
+    console.log(serverNote());`;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(file, program);
+  const said = async (...flags: string[]) => {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-check", "--no-prompt", "--allow-read", ...flags, file],
+      env: { NO_COLOR: "1" },
+      stderr: "inherit",
+    }).output();
+    return new TextDecoder().decode(stdout).trimEnd().split("\n");
+  };
+  const nothing = await said();
+  assert.equal(nothing[0], "undefined undefined undefined");
+  assert.match(nothing[1]!, /^hellos are Deno's, .*--allow-ffi=\/usr\//);
+  assert.match(nothing[2]!, /^handshakes are Deno's/);
+  assert.match(nothing[3]!, /^handshakes are Deno's/);
+  if (!ignore) {
+    const path = await said(`--allow-ffi=${OPENSSL_PATHS.join(",")}`);
+    assert.deepEqual([path[0], path[1], path[3]], [
+      "openssl undefined openssl",
+      ...["undefined", "undefined"],
+    ]);
+    assert.match(path[2]!, /^handshakes are Deno's/);
+    assert.deepEqual(await said("--allow-ffi"), [
+      "openssl openssl openssl",
+      ...["undefined", "undefined", "undefined"],
+    ]);
+  }
+  await Deno.remove(file);
+});
+
 Deno.test("openssl: the client's task allows the libraries that are looked for, and no others", async () => {
   const { tasks } = JSON.parse(
     await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),

@@ -127,6 +127,8 @@ export interface Carrier {
   readonly name: string;
   /** `false` if application protocols (ALPN) mean nothing to it; they do if absent. */
   readonly alpn?: false;
+  /** What a client's user has to know of how its connections look here; nothing if absent or `undefined`. */
+  readonly clientNote?: () => string | undefined;
   /** A client's end. */
   client(options: CarrierClientOptions): Promise<CarrierClient>;
   /**

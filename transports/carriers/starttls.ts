@@ -18,6 +18,7 @@ import { ConnectError } from "./errors.ts";
 import { LaterSocket } from "./genuine.ts";
 import { acceptTls, connectTls, tlsFace } from "./tls.ts";
 import { SeenRandoms, sortFirstFlight } from "./tls_first_flight.ts";
+import { clientNote, serverNote } from "./tls_openssl.ts";
 import { Turnstile } from "./turnstile.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -204,7 +205,7 @@ async function listen(
   options: CarrierServerOptions,
   onConnection: (connection: CarrierConnection) => void,
 ): Promise<CarrierServer> {
-  const { alpn, genuine, hostname, identity, name, onNote, port } = options;
+  const { alpn, genuine, hostname, identity, name, onNote, onWarning, port } = options;
   if (genuine === undefined) throw dialogue.missing();
   if (await probe(dialogue, genuine) !== identity.pin) {
     onNote?.(
@@ -212,6 +213,8 @@ async function listen(
         "give its own with --cert and --key",
     );
   }
+  const note = serverNote(alpn);
+  if (note !== undefined) onWarning?.(note);
   let face = tlsFace(identity, alpn);
   const seen = new SeenRandoms();
   const turnstile = new Turnstile();
@@ -278,6 +281,7 @@ export function startTlsCarrier(dialogue: StartTlsDialogue): Carrier {
   return {
     name: dialogue.name,
     ...(dialogue.alpn === undefined ? {} : { alpn: dialogue.alpn }),
+    clientNote,
     client: (options) => {
       const { hostname: host, port } = options;
       const connect = options.open ?? (() => connectPlain({ host, port }));

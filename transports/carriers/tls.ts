@@ -31,7 +31,7 @@ import type { SecureSocket, TlsAccept, TlsEngine, TlsSight } from "./tls_engine.
 import { type GenuineAddress, SeenRandoms, sortFirstFlight, wasReset } from "./tls_first_flight.ts";
 import { listenFronted, upgrade } from "./tls_fronted.ts";
 import { genuineDigest, GenuineTls } from "./tls_genuine.ts";
-import { openSslClient, openSslServer } from "./tls_openssl.ts";
+import { clientNote, openSslClient, openSslServer, serverNote } from "./tls_openssl.ts";
 import { Turnstile } from "./turnstile.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -463,6 +463,7 @@ async function connectFronted(options: CarrierClientOptions): Promise<CarrierCon
 /** The carrier `tls`, for the registry. Its secret is proved inside, by playback's first bytes. */
 export const tlsCarrier: Carrier = {
   name: "tls",
+  clientNote,
   client: (options) =>
     Promise.resolve({
       connect: () => options.path === undefined ? connectTls(options) : connectFronted(options),
@@ -472,6 +473,8 @@ export const tlsCarrier: Carrier = {
     const { genuine, identity, name, onWarning, path } = options;
     if (path !== undefined) return await listenFronted({ ...options, path }, onConnection);
     const server = await listenTls(options, onConnection);
+    const note = serverNote(options.alpn);
+    if (note !== undefined) onWarning?.(note);
     if (genuine !== undefined) {
       const seen = await genuineDigest(genuine, name);
       if (typeof seen === "string") {

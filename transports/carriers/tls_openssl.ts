@@ -1,4 +1,4 @@
-import { mayCallBack, openSslFunctions } from "./openssl_library.ts";
+import { mayCallBack, OPENSSL_PATHS, openSslFunctions } from "./openssl_library.ts";
 import { OpenSslSocket } from "./openssl_socket.ts";
 import { TlsContext, TlsSession } from "./openssl_tls.ts";
 import type { TlsEngine } from "./tls_engine.ts";
@@ -48,4 +48,18 @@ export function openSslClient(): TlsEngine | undefined {
 /** The same for servers, which need more where they choose `alpn`. */
 export function openSslServer(alpn?: readonly string[]): TlsEngine | undefined {
   return alpn === undefined || mayCallBack() ? openSslClient() : undefined;
+}
+
+/** What a client's user has to know where hellos are not OpenSSL's; `undefined` where they are. */
+export function clientNote(): string | undefined {
+  if (openSslClient() !== undefined) return undefined;
+  return "hellos are Deno's, which observers can name: OpenSSL 3 (Debian: libssl3) and " +
+    `--allow-ffi=${OPENSSL_PATHS[0]}, or where it lies, make them curl's`;
+}
+
+/** The same for a server's operator. */
+export function serverNote(alpn?: readonly string[]): string | undefined {
+  if (openSslServer(alpn) !== undefined) return undefined;
+  return "handshakes are Deno's, which strangers can tell from the genuine server's: OpenSSL 3 (Debian: libssl3) and " +
+    "--allow-ffi make them alike";
 }

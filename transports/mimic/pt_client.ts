@@ -131,6 +131,8 @@ class SharedTunnel {
     const model = modelFromFile(modelText, line.model);
     checkCarrier(model, line.carrier, insisted);
     warnOfNoCover(model, (text) => context.log("warning", text));
+    const look = carrierOf(line.carrier).clientNote?.();
+    if (look !== undefined) context.log("info", look);
     const { address, master, schedule, sessions } = line;
     this.#onEnd = onEnd;
     const carrier = carrierOf(line.carrier).client({

@@ -421,6 +421,8 @@ export async function startClient(options: StandaloneClientOptions): Promise<Sta
   const sessions = options.sessions ?? line.sessions;
   checkCarrier(model, line.carrier, options.insistOnCarrier);
   warnOfNoCover(model, onNote ?? (() => {}));
+  const look = carrierOf(line.carrier).clientNote?.();
+  if (look !== undefined) onNote?.(look);
   const address = options.connect ?? line.address;
   const log = options.wireLog === undefined ? undefined : new WireLogFile(options.wireLog);
   const carrier = await carrierOf(line.carrier).client(carrierOptionsOf(line, address));
