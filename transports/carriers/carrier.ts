@@ -21,6 +21,8 @@ export interface CarrierConnection extends CoverConnection {
    * where the carrier itself lets nobody in who does not hold a secret.
    */
   readonly genuine?: OpenGenuine | "none";
+  /** Closes as by `close("fin")`, but by FIN alone, without what the carrier says besides; absent where it cannot. */
+  closeQuietly?(): void;
   /** Gives bytes back, to be reported first to the listener that is set next. */
   unread(bytes: Uint8Array): void;
 }

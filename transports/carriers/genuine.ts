@@ -7,6 +7,8 @@ export interface Genuine {
   readonly pending: boolean;
   /** Bytes that the genuine server has not taken. */
   readonly writableLength: number;
+  /** Whether it has ended by FIN alone, without what TLS says first; not so if absent. */
+  readonly quiet?: boolean;
   /** Reports as a `Socket` does. */
   on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
   on(event: "error", listener: (error: Error) => void): unknown;

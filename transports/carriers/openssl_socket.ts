@@ -17,11 +17,14 @@ const WORTH_KEEPING = 16_384;
 
 /** A TLS session of OpenSSL's on a socket. Owns both: the session is freed when the socket closes. */
 export class OpenSslSocket extends EventEmitter implements SecureSocket {
+  /** Whether the peer has said that it ends (close_notify). */
+  goodbye = false;
   /** When bytes came last, by `performance.now()`. */
   came?: number;
   readonly #raw: Socket;
   readonly #session: TlsSession;
   readonly #secure: (session: TlsSession) => void;
+  readonly #eachRecord: boolean;
   #state: "handshake" | "open" | "broken" = "handshake";
   #spare: Uint8Array<ArrayBuffer> | undefined;
   #peerEnded = false;
@@ -31,10 +34,17 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
 
   /**
    * Begins the handshake on `raw`, of which nothing that belongs to it has been read, or which has been given it
-   * back. `secure` is called when it is over, before anything is reported.
+   * back. `secure` is called when it is over, before anything is reported. `eachRecord`: bytes of two records are
+   * not reported as one.
    */
-  constructor(raw: Socket, session: TlsSession, secure: (session: TlsSession) => void) {
+  constructor(
+    raw: Socket,
+    session: TlsSession,
+    secure: (session: TlsSession) => void,
+    eachRecord = false,
+  ) {
     super();
+    this.#eachRecord = eachRecord;
     this.#raw = raw;
     this.#session = session;
     this.#secure = secure;
@@ -86,6 +96,13 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     else this.#raw.end(bytes);
   }
 
+  /** Ends by FIN alone. */
+  leave(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#raw.end();
+  }
+
   /** Lets go of both without a word. */
   destroy(): void {
     this.#state = "broken";
@@ -131,12 +148,13 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
         return this.#fail(error);
       }
       if (length === CLOSED) {
+        this.goodbye = true;
         tell();
         return this.#peerEnd();
       }
       if (length === NOTHING) break;
       at += length;
-      if (at < room.length) continue;
+      if (at < room.length && !this.#eachRecord) continue;
       tell();
       room = new Uint8Array(LONGEST_PLAINTEXT);
     }

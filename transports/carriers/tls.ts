@@ -54,6 +54,7 @@ class TlsConnection implements CarrierConnection {
   readonly #raw: net.Socket;
   readonly #socket: SecureSocket;
   readonly #departure: number;
+  #quiet = false;
   readonly #inbox = new Inbox(() => this.close("rst"));
   readonly #outbox: Outbox;
   readonly #begun: number;
@@ -79,7 +80,7 @@ class TlsConnection implements CarrierConnection {
     this.id = String(end === "client" ? this.localPort : this.remotePort);
     this.#outbox = new Outbox({
       send: (payload, sent) => void socket.write(payload, sent),
-      end: () => void socket.end(),
+      end: () => void (this.#quiet && socket.leave !== undefined ? socket.leave() : socket.end()),
       reset: () => {
         raw.resetAndDestroy();
         socket.destroy();
@@ -143,6 +144,11 @@ class TlsConnection implements CarrierConnection {
 
   close(how: "fin" | "rst"): void {
     this.#outbox.close(how);
+  }
+
+  closeQuietly(): void {
+    this.#quiet = true;
+    this.close("fin");
   }
 
   unread(bytes: Uint8Array): void {

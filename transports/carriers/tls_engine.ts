@@ -15,6 +15,8 @@ export interface SecureSocket {
   write(payload: Uint8Array, sent: () => void): unknown;
   /** Says that nothing follows, by close_notify and FIN. */
   end(): unknown;
+  /** Ends by FIN alone, as nginx does with who is late; absent where it cannot. */
+  leave?(): unknown;
   /** Lets go of it without a word. */
   destroy(): unknown;
   /** Reports as a `tls.TLSSocket` does. */

@@ -5,6 +5,9 @@ import tls from "node:tls";
 import { certificateDigest } from "./certificate.ts";
 import { firstAnswer } from "./first_answer.ts";
 import type { Genuine } from "./genuine.ts";
+import { OpenSslSocket } from "./openssl_socket.ts";
+import type { TlsSession } from "./openssl_tls.ts";
+import { openSslSession } from "./tls_openssl.ts";
 
 /** Milliseconds that a silent client is waited for before a handshake that nobody asked for. */
 const HESITATION = 4;
@@ -71,6 +74,53 @@ class Gate extends Duplex {
   }
 }
 
+/** A client of OpenSSL's that keeps what is said to it until its handshake is over. */
+class OpenSslTalk {
+  readonly socket: OpenSslSocket;
+  readonly #raw: net.Socket;
+  #kept: Uint8Array[] | undefined = [];
+  #keptBytes = 0;
+  #ended = false;
+
+  constructor(raw: net.Socket, session: TlsSession) {
+    this.#raw = raw;
+    this.socket = new OpenSslSocket(raw, session, () => {
+      const kept = this.#kept!;
+      this.#kept = undefined;
+      this.#keptBytes = 0;
+      for (const bytes of kept) this.write(bytes);
+      if (this.#ended) this.socket.end();
+    }, true);
+  }
+
+  /** Whether the peer has ended without a close_notify. */
+  get quiet(): boolean {
+    return !this.socket.goodbye;
+  }
+
+  get writableLength(): number {
+    return this.#keptBytes;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#kept === undefined) this.socket.write(bytes, () => {});
+    else {
+      this.#kept.push(bytes);
+      this.#keptBytes += bytes.length;
+    }
+    return !this.#raw.writableNeedDrain;
+  }
+
+  end(): void {
+    this.#ended = true;
+    if (this.#kept === undefined) this.socket.end();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+}
+
 /**
  * A genuine TLS server behind a connection of ours. The connection stands from the beginning, so that the
  * server's own patience with a silent peer counts from there; the handshake begins with the first byte that
@@ -81,7 +131,7 @@ class Gate extends Duplex {
 export class GenuineTls extends EventEmitter implements Genuine {
   readonly #raw: net.Socket;
   readonly #options: GenuineTlsOptions;
-  #socket: tls.TLSSocket | undefined;
+  #socket: tls.TLSSocket | OpenSslTalk | undefined;
   #gate: Gate | undefined;
   #broken: Error | undefined;
   #ended = false;
@@ -99,7 +149,7 @@ export class GenuineTls extends EventEmitter implements Genuine {
     });
     raw.on("close", () => {
       if (this.#socket === undefined) this.emit("close");
-      else this.#gate!.finish();
+      else this.#gate?.finish();
     });
     raw.on("end", () => {
       if (this.#socket === undefined) this.emit("end");
@@ -122,6 +172,12 @@ export class GenuineTls extends EventEmitter implements Genuine {
   /** Whether the connection does not stand yet. */
   get pending(): boolean {
     return this.#raw.pending;
+  }
+
+  /** Whether it has ended without a close_notify: before a handshake, if we ended first. */
+  get quiet(): boolean {
+    if (this.#socket === undefined) return this.#ended;
+    return this.#socket instanceof OpenSslTalk && this.#socket.quiet;
   }
 
   /** Bytes that the genuine server has not taken. */
@@ -171,9 +227,19 @@ export class GenuineTls extends EventEmitter implements Genuine {
     return this;
   }
 
-  #begin(): tls.TLSSocket {
+  #begin(): tls.TLSSocket | OpenSslTalk {
     clearTimeout(this.#hesitation);
     const { alpn, serverName } = this.#options;
+    const session = openSslSession(this.#options);
+    if (session !== undefined) {
+      const talk = new OpenSslTalk(this.#raw, session);
+      talk.socket.on("error", (error) => this.emit("error", error));
+      talk.socket.on("data", (bytes) => this.emit("data", bytes));
+      talk.socket.on("end", () => this.emit("end"));
+      talk.socket.on("close", () => this.emit("close"));
+      if (this.#ended) talk.end();
+      return talk;
+    }
     this.#gate = new Gate(this.#raw);
     const socket = tls.connect({
       socket: this.#gate,

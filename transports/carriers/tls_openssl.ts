@@ -40,6 +40,17 @@ const openSslTls: TlsEngine = {
   },
 };
 
+/** A client's session with a server whose certificate does not matter; `undefined` without OpenSSL. */
+export function openSslSession(
+  { alpn, serverName }: { readonly alpn?: readonly string[]; readonly serverName?: string },
+): TlsSession | undefined {
+  if (openSslClient() === undefined) return undefined;
+  return new TlsSession(clientContext(alpn === undefined ? "swaks" : "curl"), {
+    ...(alpn === undefined ? {} : { alpn }),
+    ...(serverName === undefined ? {} : { serverName }),
+  });
+}
+
 /** TLS by the system's OpenSSL for clients; `undefined` where it is absent or not allowed. */
 export function openSslClient(): TlsEngine | undefined {
   return openSslFunctions() === undefined ? undefined : openSslTls;

@@ -238,7 +238,8 @@ export function guard(
         if (state === "over") return;
         decoyEnded = true;
         state = "stranger";
-        connection.close("fin");
+        if (reached.quiet && connection.closeQuietly !== undefined) connection.closeQuietly();
+        else connection.close("fin");
         if (peerEnded || gone) over();
       }));
     // One that was never reached is known at once: users do without it.
