@@ -54,6 +54,11 @@ export class LaterSocket extends EventEmitter implements Genuine {
     return this.#socket === undefined;
   }
 
+  /** A mail server whose client has ended says nothing more. */
+  get quiet(): boolean {
+    return this.#ended;
+  }
+
   /** Bytes that the genuine server has not taken. */
   get writableLength(): number {
     return this.#keptBytes + (this.#socket?.writableLength ?? 0);
