@@ -4,7 +4,9 @@ import net from "node:net";
 import fc from "fast-check";
 import { ja4 } from "../../bench/ja4.ts";
 import { makeIdentity } from "../../transports/carriers/certificate.ts";
-import { listenTls } from "../../transports/carriers/tls.ts";
+import { connectTls, listenTls } from "../../transports/carriers/tls.ts";
+import { ConnectError } from "../../transports/carriers/errors.ts";
+import { openSslSession } from "../../transports/carriers/tls_openssl.ts";
 import { readClientHello } from "../../transports/carriers/client_hello.ts";
 import { OPENSSL_PATHS, openSslFunctions } from "../../transports/carriers/openssl_library.ts";
 import { OpenSslSocket } from "../../transports/carriers/openssl_socket.ts";
@@ -613,6 +615,43 @@ Deno.test({
       await server.close();
       genuine.close();
       await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "openssl: names that are none end their own connection with OpenSSL's alert, and nothing else",
+  ignore,
+  fn: async () => {
+    const genuine = net.createServer((socket) => void socket.on("error", () => {}).resume());
+    await new Promise<void>((resolve) => genuine.listen(0, "127.0.0.1", resolve));
+    const server = await listenTls({
+      hostname: "127.0.0.1",
+      port: 0,
+      identity,
+      genuine: { host: "127.0.0.1", port: (genuine.address() as net.AddressInfo).port },
+    }, () => assert.fail("nobody gets in"));
+    try {
+      const hello = Buffer.from(helloOf(contexts!.swaks, { serverName: "name.example" }));
+      hello[hello.indexOf("name.example") + 4] = 0;
+      const conn = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+      await conn.write(hello);
+      const buffer = new Uint8Array(100);
+      const count = await conn.read(buffer);
+      assert.equal(Buffer.from(buffer.subarray(0, count!)).toString("hex"), "15030300020270");
+      conn.close();
+      // The same as a client: a name from outside is never thrown where nobody catches it.
+      for (const name of ["a\0b", "x".repeat(300)]) {
+        assert.equal(openSslSession({ serverName: name }), undefined);
+        await assert.rejects(
+          connectTls({ hostname: "127.0.0.1", port: server.port, pin: "", serverName: name }),
+          ConnectError,
+        );
+      }
+    } finally {
+      await server.close();
+      genuine.close();
     }
   },
 });

@@ -234,7 +234,7 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
       () => fail(new ConnectError(address, "no answer in time")),
       options.timeout ?? 20_000,
     );
-    const connected = (raw: net.Socket) => {
+    const begin = (raw: net.Socket) => {
       const start = {
         ...(options.serverName === undefined ? {} : { serverName: options.serverName }),
         ...(options.alpn === undefined ? {} : { alpn: options.alpn }),
@@ -262,6 +262,13 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
       socket.once("end", () => fail(new ConnectError(address, "closed during the handshake")));
     };
     const failed = (error: unknown) => fail(new ConnectError(address, socketReason(error), error));
+    const connected = (raw: net.Socket) => {
+      try {
+        begin(raw);
+      } catch (error) {
+        failed(error);
+      }
+    };
     if (options.open !== undefined) {
       options.open().then((opened) => {
         if (settled) return void opened.destroy();
@@ -363,12 +370,17 @@ export function acceptTls(
     raw.destroy();
   };
   raw.once("close", done);
-  const socket = accept(raw, () => {
-    done();
-    socket.removeListener("error", failed);
-    socket.removeListener("end", failed);
-    onConnection(new TlsConnection(raw, socket, engine, "server", digest, genuine));
-  });
+  let socket: SecureSocket;
+  try {
+    socket = accept(raw, () => {
+      done();
+      socket.removeListener("error", failed);
+      socket.removeListener("end", failed);
+      onConnection(new TlsConnection(raw, socket, engine, "server", digest, genuine));
+    });
+  } catch {
+    return failed();
+  }
   socket.once("error", failed);
   socket.once("end", failed);
   socket.once("close", done);

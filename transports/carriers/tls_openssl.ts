@@ -1,6 +1,6 @@
 import { mayCallBack, OPENSSL_PATHS, openSslFunctions } from "./openssl_library.ts";
 import { OpenSslSocket } from "./openssl_socket.ts";
-import { TlsContext, TlsSession } from "./openssl_tls.ts";
+import { OpenSslError, TlsContext, TlsSession } from "./openssl_tls.ts";
 import type { TlsEngine } from "./tls_engine.ts";
 
 const clients = new Map<"curl" | "swaks", TlsContext>();
@@ -40,15 +40,22 @@ const openSslTls: TlsEngine = {
   },
 };
 
-/** A client's session with a server whose certificate does not matter; `undefined` without OpenSSL. */
+/** A client's session with a server whose certificate does not matter; `undefined` without OpenSSL, or if
+ * it cannot be asked for so. */
 export function openSslSession(
   { alpn, serverName }: { readonly alpn?: readonly string[]; readonly serverName?: string },
 ): TlsSession | undefined {
   if (openSslClient() === undefined) return undefined;
-  return new TlsSession(clientContext(alpn === undefined ? "swaks" : "curl"), {
-    ...(alpn === undefined ? {} : { alpn }),
-    ...(serverName === undefined ? {} : { serverName }),
-  });
+  try {
+    return new TlsSession(clientContext(alpn === undefined ? "swaks" : "curl"), {
+      ...(alpn === undefined ? {} : { alpn }),
+      ...(serverName === undefined ? {} : { serverName }),
+    });
+  } catch (error) {
+    // A stranger's name may be none.
+    if (error instanceof OpenSslError) return undefined;
+    throw error;
+  }
 }
 
 /** TLS by the system's OpenSSL for clients; `undefined` where it is absent or not allowed. */
