@@ -78,6 +78,8 @@ export class PluginModel implements CoverModel, Disposable {
   readonly #limits: CallLimits;
   /** Connections drawn ahead, by their key. */
   readonly #ahead = new Map<string, unknown>();
+  /** Whether its episodes say what connections are like: those cannot be drawn before that is known. */
+  #says = false;
 
   private constructor(source: PluginSource, plugin: BlockingPlugin, limits: ModelLimits) {
     this.#plugin = plugin;
@@ -121,12 +123,14 @@ export class PluginModel implements CoverModel, Disposable {
   }
 
   /** One connection. */
-  connection(random: Random, kind?: string): ConnectionPlan {
-    return this.#draw("connection", keyOf(random), kind);
+  connection(random: Random, kind?: string, like?: number): ConnectionPlan {
+    if (like !== undefined) this.#says = true;
+    return this.#draw("connection", keyOf(random), kind, like);
   }
 
   /** Has a connection drawn before {@linkcode PluginModel.connection} is asked for it. */
   drawAhead(random: Random): void {
+    if (this.#says) return;
     const key = keyOf(random);
     const name = key.toHex();
     if (this.#ahead.has(name) || this.#ahead.size >= MOST_KEPT) return;
@@ -153,12 +157,18 @@ export class PluginModel implements CoverModel, Disposable {
     method: Method,
     key: Uint8Array<ArrayBuffer>,
     kind?: string,
+    like?: number,
   ): Drawn[Method] {
     try {
-      const name = kind === undefined && method === "connection" ? key.toHex() : "";
+      const plain = method === "connection" && kind === undefined && like === undefined;
+      const name = plain ? key.toHex() : "";
       let value = this.#ahead.get(name);
       if (value === undefined) {
-        const args: Fields = kind === undefined ? { key } : { key, kind };
+        const args: Fields = {
+          key,
+          ...(kind === undefined ? {} : { kind }),
+          ...(like === undefined ? {} : { like }),
+        };
         value = this.#plugin.call(method, args, this.#limits);
       } else this.#ahead.delete(name);
       return checkDrawn(method, value);

@@ -43,12 +43,19 @@ export interface ModelPlugin {
   /** The pauses of one session; a single episode without end if absent. */
   session?(random: Random): SessionPlan | undefined;
   /**
-   * The starts of one episode, without sessions also the pause before it, and which of its connections end together;
-   * connections follow one another if absent.
+   * The starts of one episode, without sessions also the pause before it and what its connections are drawn like, and
+   * which of them end together; connections follow one another if absent.
    */
   episode?(random: Random): EpisodePlan | undefined;
   /** Without episodes: milliseconds to the next connection's start; it waits for the close if absent. */
   connectionGap?(random: Random): number | "close";
-  /** One connection. Sizes are bytes on the wire, at least 23; times are milliseconds. */
-  connection(random: Random, kind?: string): ConnectionPlan | Promise<ConnectionPlan>;
+  /**
+   * One connection: of `kind` if that is given, like `like` if the episode said so. Sizes are bytes on the wire, at
+   * least 23; times are milliseconds.
+   */
+  connection(
+    random: Random,
+    kind?: string,
+    like?: number,
+  ): ConnectionPlan | Promise<ConnectionPlan>;
 }

@@ -14,6 +14,7 @@ const MOST_TIME = 86_400_000;
 const time = v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(MOST_TIME));
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(LEAST_SIZE), v.maxValue(MOST_SIZE));
 const end = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(10_000));
+const number = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const times = v.pipe(v.array(time), v.minLength(1), v.maxLength(10_000));
 
 const message = v.pipe(
@@ -68,6 +69,7 @@ const SCHEMAS = {
     starts: times,
     pause: v.exactOptional(time),
     ends: v.exactOptional(v.pipe(v.array(v.nullable(end)), v.maxLength(10_000))),
+    like: v.exactOptional(v.pipe(v.array(v.nullable(number)), v.maxLength(10_000))),
   })),
   connectionGap: v.union([time, v.literal("close")]),
   connection,

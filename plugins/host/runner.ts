@@ -76,9 +76,14 @@ async function draw(
   action: { apply(self: unknown, args: unknown[]): unknown },
   key: Uint8Array,
   kind: Plain | Column | undefined,
+  like: Plain | Column | undefined,
 ): Promise<Plain> {
   const random = new KeyRandom(key);
-  const args = kind === undefined ? [random] : [random, kind];
+  const args = like !== undefined
+    ? [random, kind, like]
+    : kind !== undefined
+    ? [random, kind]
+    : [random];
   return (await action.apply(plugin, args) ?? null) as Plain;
 }
 
@@ -118,7 +123,7 @@ for (;;) {
       if (typeof action !== "function") throw new TypeError(`it has no method ${method}`);
       const answer = encodeFields(
         rest.key instanceof Uint8Array
-          ? { value: await draw(action, rest.key, rest.kind) }
+          ? { value: await draw(action, rest.key, rest.kind, rest.like) }
           : plainFields(await action.apply(plugin, argumentsOf(rest))),
       );
       if (answer.length > Number(credit)) {

@@ -131,8 +131,8 @@ export class SandboxedPlugin implements AsyncDisposable {
   }
 
   /**
-   * Calls a method that draws: it is handed the randomness of `args.key` (32 bytes), and `args.kind` if that
-   * is given; whatever plain value it returns is the answer's `value`.
+   * Calls a method that draws: it is handed the randomness of `args.key` (32 bytes), and `args.kind` and
+   * `args.like` if they are given; whatever plain value it returns is the answer's `value`.
    *
    * @throws {PluginError} as {@linkcode SandboxedPlugin.call} does.
    */

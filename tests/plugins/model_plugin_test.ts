@@ -65,6 +65,25 @@ modelTest("layers that a model by others lacks are lacking, not invented", async
   assert.equal(model.connectionGap(seeded(1)), 250);
 });
 
+modelTest("connections are drawn like what the episode of a model by others says", async () => {
+  const made =
+    "exchanges: [{ request: { type: 'data', size: 100 + (like ?? 900), time: 1 }, response: [] }]";
+  using model = await PluginModel.start({
+    specifier: "model.ts",
+    sha256: "ab".repeat(32),
+    code: new TextEncoder().encode(`export default {
+      contract: 1, plugin: "model", name: "made", protocol: "https", carrier: "tls",
+      episode: () => ({ starts: [0, 10, 10], like: [7, null, 3] }),
+      connection: (random, kind, like) =>
+        ({ ${made}, close: { by: "client", how: "fin", time: 0 } }) }`),
+  }, { sandbox: { ...DEFAULT_MODEL_LIMITS.sandbox, load: 60_000 }, draw: 60_000 });
+  using plans = model.plans(SEED);
+  const sizes = [0, 1, 2, 3].map((serial) =>
+    plans.connection(0, serial).exchanges[0]!.request.size
+  );
+  assert.deepEqual(sizes, [107, 1000, 103, 107]);
+});
+
 modelTest("plans drawn ahead are those that would have been drawn on the spot", async () => {
   using model = await start();
   const local = new LocalPlans(model, SEED);
