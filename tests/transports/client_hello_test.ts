@@ -68,6 +68,19 @@ Deno.test("client hello: curl and swaks are ours where our clients speak like th
   assert.ok(!isOwnHello(first, { alpn: ["http/1.1"], ticketName: ours }));
 });
 
+Deno.test("client hello: key shares that cost a server much, now or when it asks for another one, are no client's of ours", async () => {
+  const hello = readClientHello(await opensslHello());
+  assert.ok(typeof hello === "object");
+  const [x25519, p256, p384, ffdhe8192, hybrid] = [0x001d, 0x0017, 0x0018, 0x0104, 0x11ec];
+  const groups = [...new Set([...hello.groups, hybrid])];
+  const own = (...keyShares: number[]) => isOwnHello({ ...hello, groups, keyShares });
+  assert.ok(own(x25519) && own(hybrid, x25519) && own(p256));
+  for (const dear of [[ffdhe8192], [p384], [x25519, ffdhe8192], [hybrid], []]) {
+    assert.ok(!own(...dear), dear.join());
+  }
+  assert.ok(!isOwnHello({ ...hello, groups: [ffdhe8192], keyShares: [x25519] }));
+});
+
 Deno.test("client hello: every beginning may become one, what follows one does not belong to it", () => {
   for (let length = 0; length < own.length; length++) {
     assert.equal(readClientHello(own.subarray(0, length)), "more");
