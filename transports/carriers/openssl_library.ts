@@ -15,6 +15,7 @@ export const OPENSSL_PATHS: readonly string[] = [
 
 const SYMBOLS = {
   OPENSSL_version_major: { parameters: [], result: "u32" },
+  OPENSSL_version_minor: { parameters: [], result: "u32" },
   ERR_clear_error: { parameters: [], result: "void" },
   ERR_get_error: { parameters: [], result: "u64" },
   ERR_error_string_n: { parameters: ["u64", "buffer", "usize"], result: "void" },
@@ -25,11 +26,11 @@ const SYMBOLS = {
   BIO_read: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
   BIO_ctrl_pending: { parameters: ["pointer"], result: "usize" },
   PEM_read_bio_X509: {
-    parameters: ["pointer", "pointer", "pointer", "pointer"],
+    parameters: ["pointer", "pointer", "pointer", "buffer"],
     result: "pointer",
   },
   PEM_read_bio_PrivateKey: {
-    parameters: ["pointer", "pointer", "pointer", "pointer"],
+    parameters: ["pointer", "pointer", "pointer", "buffer"],
     result: "pointer",
   },
   EVP_PKEY_free: { parameters: ["pointer"], result: "void" },

@@ -15,6 +15,17 @@ const HANDSHAKE_WRITE = 4096;
 /** Bytes of a write whose memory is used again. */
 const WORTH_KEEPING = 16_384;
 
+/**
+ * Messages of TLS itself after the handshake (changes of keys, tickets) that are taken as they come. Of more,
+ * {@linkcode AT_ONCE} at a time are, each time after a rest that is twice as long as the one before: they cost
+ * 20 microseconds each, anybody can send them and need not read the answers, and no program that we know does. One
+ * that has to be answered counts twice.
+ */
+const MESSAGES = 64, AT_ONCE = 32, LONGEST_REST = 8192;
+
+/** Milliseconds that a peer gets to read our alert before we let go of it. */
+const ALERT_PATIENCE = 1000;
+
 /** A TLS session of OpenSSL's on a socket. Owns both: the session is freed when the socket closes. */
 export class OpenSslSocket extends EventEmitter implements SecureSocket {
   /** Whether the peer has said that it ends (close_notify). */
@@ -31,6 +42,13 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
   #ended = false;
   #fed = false;
   #reported = false;
+  #closed = false;
+  #paused = false;
+  /** Nothing is read until a timer has run. */
+  #held = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #messages = 0;
+  #rest = 1;
 
   /**
    * Begins the handshake on `raw`, of which nothing that belongs to it has been read, or which has been given it
@@ -51,15 +69,50 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     raw.on("data", (bytes: Uint8Array<ArrayBuffer>) => this.#received(bytes));
     raw.on("end", () => this.#peerEnd());
     raw.on("error", (error) => this.#report(error));
-    raw.on("close", () => {
+    const closed = () => {
       session.free();
+      clearTimeout(this.#timer);
+      if (this.#closed) return;
+      this.#closed = true;
       this.emit("close");
-    });
+    };
+    raw.on("close", closed);
     // A listener is told of a failure even if that comes at once.
     queueMicrotask(() => {
-      if (!raw.destroyed && !this.#fed) this.#advance(new Uint8Array());
+      // Who has closed already says so no more.
+      if (raw.destroyed) closed();
+      else if (!this.#fed) this.#advance(new Uint8Array());
     });
     raw.resume();
+  }
+
+  /** Reads no further. */
+  pause(): void {
+    this.#paused = true;
+    this.#flow();
+  }
+
+  /** Reads on. */
+  resume(): void {
+    this.#paused = false;
+    this.#flow();
+  }
+
+  #flow(): void {
+    if (this.#paused || this.#held) this.#raw.pause();
+    else this.#raw.resume();
+  }
+
+  /** Reads nothing for a while, and goes on with what is left. */
+  #hold(): void {
+    this.#held = true;
+    this.#flow();
+    this.#after(this.#rest, () => {
+      this.#held = false;
+      this.#advance(new Uint8Array(LONGEST_PLAINTEXT));
+      this.#flow();
+    });
+    this.#rest = Math.min(LONGEST_REST, this.#rest * 2);
   }
 
   /** Whether something can still be sent. */
@@ -115,11 +168,12 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     this.#fed = true;
     this.came = performance.now();
     this.#session.feed(bytes);
-    this.#advance(bytes);
+    if (!this.#held) this.#advance(bytes);
   }
 
   /** Goes on with what has come. `room`, which was it, is overwritten by what is decrypted. */
   #advance(room: Uint8Array<ArrayBuffer>): void {
+    if (this.#state === "broken") return;
     const session = this.#session;
     try {
       if (this.#state === "handshake") {
@@ -152,7 +206,15 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
         tell();
         return this.#peerEnd();
       }
-      if (length === NOTHING) break;
+      if (length === NOTHING) {
+        if (!session.waiting) break;
+        if (this.#isTooMuch()) {
+          tell();
+          this.#send(false);
+          return this.#hold();
+        }
+        continue;
+      }
       at += length;
       if (at < room.length && !this.#eachRecord) continue;
       tell();
@@ -160,13 +222,29 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     }
     tell();
     // An answer to a change of keys.
-    this.#send(false);
+    if (this.#send(false) && this.#isTooMuch()) this.#hold();
   }
 
-  /** Sends what OpenSSL has to say by itself, in the pieces in which it would write it to a socket. */
-  #send(separately: boolean): void {
+  /** Calls `run` then, if the socket has not closed before. */
+  #after(milliseconds: number, run: () => void): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(run, milliseconds);
+    Deno.unrefTimer(this.#timer as unknown as number);
+  }
+
+  /** Counts a message of TLS itself, and says whether the next one has to wait. */
+  #isTooMuch(): boolean {
+    this.#messages++;
+    return this.#messages >= MESSAGES && this.#messages % AT_ONCE === 0;
+  }
+
+  /**
+   * Sends what OpenSSL has to say by itself, in the pieces in which it would write it to a socket. Returns whether
+   * there was something.
+   */
+  #send(separately: boolean): boolean {
     const bytes = this.#session.take();
-    if (bytes === undefined || !this.#raw.writable) return;
+    if (bytes === undefined || !this.#raw.writable) return false;
     let at = 0;
     while (at < bytes.length) {
       // A server's tickets leave one by one: after each it waits for the next state.
@@ -176,6 +254,7 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
       this.#raw.write(bytes.subarray(at, at + length));
       at += length;
     }
+    return true;
   }
 
   #peerEnd(): void {
@@ -200,6 +279,9 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     this.#session.free();
     const report = () => this.#report(error);
     if (alert === undefined || !this.#raw.writable) queueMicrotask(report);
-    else this.#raw.write(alert, report);
+    else {
+      this.#raw.write(alert, report);
+      this.#after(ALERT_PATIENCE, report);
+    }
   }
 }

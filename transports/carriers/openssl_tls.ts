@@ -17,9 +17,12 @@ const SSL_CTRL_SET_TLSEXT_SERVERNAME_CB = 53;
 const SSL_CTRL_SET_TLSEXT_HOSTNAME = 55;
 const SSL_CTRL_SET_TLSEXT_TICKET_KEYS = 59;
 const SSL_CTRL_CHAIN_CERT = 89;
+const SSL_CTRL_CLEAR_MODE = 78;
+const SSL_CTRL_SET_GROUPS_LIST = 92;
 const SSL_CTRL_SET_MIN_PROTO_VERSION = 123;
 const TLS1_VERSION = 0x0301;
 const TLS1_3_VERSION = 0x0304;
+const SSL_MODE_AUTO_RETRY = 0x4;
 const SSL_MODE_NO_AUTO_CHAIN = 0x8;
 const SSL_MODE_RELEASE_BUFFERS = 0x10;
 const SSL_SESS_CACHE_OFF = 0;
@@ -58,6 +61,14 @@ const PROBLEMS = new Map([
   [62, "it is for another name"],
   [64, "it is for another address"],
 ]);
+
+/** Without it OpenSSL would ask at the terminal for what opens an encrypted key, and wait. */
+const NO_PASSPHRASE = new Uint8Array(1);
+
+/** Groups that everybody may ask for: without those that cost much (ffdhe8192: 120 milliseconds). */
+const CHEAP_GROUPS = "X25519:P-256:X448:P-521:P-384";
+/** OpenSSL 3.5 has left them out by itself, and has others. */
+const FIRST_WITHOUT = 5;
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
@@ -101,13 +112,17 @@ function library(): OpenSslFunctions {
   return lib;
 }
 
+function memoryBio(lib: OpenSslFunctions): NonNullable<Deno.PointerValue> {
+  return must(lib, lib.BIO_new(lib.BIO_s_mem()));
+}
+
 /** A memory BIO that holds `bytes`, for as long as `use` runs. */
 function withBio<T>(
   lib: OpenSslFunctions,
   bytes: Uint8Array<ArrayBuffer> | undefined,
   use: (bio: NonNullable<Deno.PointerValue>) => T,
 ): T {
-  const bio = must(lib, lib.BIO_new(lib.BIO_s_mem()));
+  const bio = memoryBio(lib);
   try {
     if (bytes !== undefined && bytes.length > 0) lib.BIO_write(bio, bytes, bytes.length);
     return use(bio);
@@ -137,6 +152,11 @@ const abandoned = new FinalizationRegistry<{
 }>(({ pointer, callback }) => {
   openSslFunctions()?.SSL_CTX_free(pointer);
   callback?.close();
+});
+
+/** Sessions that nobody has freed, and nobody can any more. */
+const forgotten = new FinalizationRegistry<Deno.PointerValue>((session) => {
+  openSslFunctions()?.SSL_free(session);
 });
 
 /**
@@ -188,6 +208,7 @@ export class TlsContext {
       lib.SSL_CTX_set_post_handshake_auth(pointer, 1);
     }
     lib.SSL_CTX_ctrl(pointer, SSL_CTRL_MODE, BigInt(SSL_MODE_RELEASE_BUFFERS), null);
+    lib.SSL_CTX_ctrl(pointer, SSL_CTRL_CLEAR_MODE, BigInt(SSL_MODE_AUTO_RETRY), null);
     lib.SSL_CTX_ctrl(pointer, SSL_CTRL_SET_SESS_CACHE_MODE, BigInt(SSL_SESS_CACHE_OFF), null);
     lib.SSL_CTX_set_default_verify_paths(pointer);
     lib.ERR_clear_error();
@@ -196,21 +217,23 @@ export class TlsContext {
 
   /**
    * For a server of TLS 1.3 with nginx's settings, or with Postfix's if `alpn` is absent: protocols in the order of
-   * preference; who offers none of these is refused, and who offers nothing is not. `ticketKeys`, 80 secret bytes, open the tickets of other contexts that
-   * have the same.
+   * preference; who offers none of these is refused, and who offers nothing is not. `ticketKeys`, 80 secret bytes,
+   * open the tickets of other contexts that have the same. `exposed`: everybody's hellos come here, so that what costs
+   * the server much is left out.
    *
    * @throws {OpenSslError} if certificate (chain) and key, PEM, cannot be used.
    */
-  static server({ alpn, certificate, key, ticketKeys }: {
+  static server({ alpn, certificate, exposed, key, ticketKeys }: {
     readonly certificate: string;
     readonly key: string;
     readonly alpn?: readonly string[];
     readonly ticketKeys?: Uint8Array<ArrayBuffer>;
+    readonly exposed?: boolean;
   }): TlsContext {
     const lib = library();
     lib.ERR_clear_error();
-    const pointer = must(lib, lib.SSL_CTX_new(lib.TLS_method()));
     const choice = alpn === undefined ? undefined : choices(alpn.map(bytesOf));
+    const pointer = must(lib, lib.SSL_CTX_new(lib.TLS_method()));
     const context = new TlsContext(pointer, "server", choice);
     must(
       lib,
@@ -219,6 +242,11 @@ export class TlsContext {
     lib.SSL_CTX_set_options(pointer, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     const mode = SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN;
     lib.SSL_CTX_ctrl(pointer, SSL_CTRL_MODE, BigInt(mode), null);
+    lib.SSL_CTX_ctrl(pointer, SSL_CTRL_CLEAR_MODE, BigInt(SSL_MODE_AUTO_RETRY), null);
+    if (exposed && lib.OPENSSL_version_minor() < FIRST_WITHOUT) {
+      const groups = cString(CHEAP_GROUPS);
+      must(lib, lib.contextControl(pointer, SSL_CTRL_SET_GROUPS_LIST, 0n, groups));
+    }
     lib.SSL_CTX_ctrl(pointer, SSL_CTRL_SET_SESS_CACHE_MODE, BigInt(SSL_SESS_CACHE_OFF), null);
     const { context: name, lifetime, tickets } = alpn === undefined ? POSTFIX : NGINX;
     lib.SSL_CTX_set_timeout(pointer, lifetime);
@@ -229,12 +257,12 @@ export class TlsContext {
       must(lib, lib.contextControl(pointer, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, size, ticketKeys));
     }
     withBio(lib, bytesOf(certificate), (bio) => {
-      const leaf = must(lib, lib.PEM_read_bio_X509(bio, null, null, null));
+      const leaf = must(lib, lib.PEM_read_bio_X509(bio, null, null, NO_PASSPHRASE));
       const used = lib.SSL_CTX_use_certificate(pointer, leaf);
       lib.X509_free(leaf);
       must(lib, used);
       for (;;) {
-        const next = lib.PEM_read_bio_X509(bio, null, null, null);
+        const next = lib.PEM_read_bio_X509(bio, null, null, NO_PASSPHRASE);
         if (next === null) break;
         // The context owns it from here on.
         must(lib, lib.SSL_CTX_ctrl(pointer, SSL_CTRL_CHAIN_CERT, 0n, next));
@@ -243,7 +271,7 @@ export class TlsContext {
       lib.ERR_clear_error();
     });
     withBio(lib, bytesOf(key), (bio) => {
-      const secret = must(lib, lib.PEM_read_bio_PrivateKey(bio, null, null, null));
+      const secret = must(lib, lib.PEM_read_bio_PrivateKey(bio, null, null, NO_PASSPHRASE));
       const used = lib.SSL_CTX_use_PrivateKey(pointer, secret);
       lib.EVP_PKEY_free(secret);
       must(lib, used);
@@ -348,12 +376,18 @@ export class TlsSession {
     this.#context = context;
     lib.ERR_clear_error();
     const ssl = must(lib, lib.SSL_new(context.pointer));
-    this.#in = lib.BIO_new(lib.BIO_s_mem());
-    this.#out = lib.BIO_new(lib.BIO_s_mem());
-    // From here on the session owns both.
-    lib.SSL_set_bio(ssl, this.#in, this.#out);
     this.#ssl = ssl;
+    forgotten.register(this, ssl, this);
     try {
+      this.#in = memoryBio(lib);
+      try {
+        this.#out = memoryBio(lib);
+      } catch (error) {
+        lib.BIO_free(this.#in);
+        throw error;
+      }
+      // From here on the session owns both.
+      lib.SSL_set_bio(ssl, this.#in, this.#out);
       if (context.end === "server") lib.SSL_set_accept_state(ssl);
       else this.#wish(wishes);
     } catch (error) {
@@ -378,6 +412,8 @@ export class TlsSession {
     }
     lib.SSL_set_verify(ssl, verify === undefined ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, null);
     if (verify === undefined) return;
+    // To OpenSSL, no name is any name, and a dot before a name all names below it.
+    if (verify === "" || verify.startsWith(".")) throw new OpenSslError("no name to verify");
     const address = /^[\d.]+$|:/.test(verify);
     must(
       lib,
@@ -451,6 +487,14 @@ export class TlsSession {
   }
 
   /**
+   * Whether something has come that {@linkcode TlsSession.read} has not looked at: it says {@linkcode NOTHING} after
+   * each message of TLS itself, too.
+   */
+  get waiting(): boolean {
+    return this.#ssl !== null && this.#lib.BIO_ctrl_pending(this.#in) > 0n;
+  }
+
+  /**
    * Makes one record, or one for each 16,384 bytes, after the handshake.
    *
    * @throws {OpenSslError} if the session has failed or was closed.
@@ -482,6 +526,7 @@ export class TlsSession {
     const ssl = this.#ssl;
     if (ssl === null) return;
     this.#ssl = null;
+    forgotten.unregister(this);
     this.#lib.SSL_free(ssl);
   }
 

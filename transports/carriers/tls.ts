@@ -247,7 +247,15 @@ export function connectTls(options: TlsClientOptions): Promise<CarrierConnection
           fail(new ConnectError(address, "it does not speak TLS 1.3"));
           return;
         }
-        const { digests, pin: seen } = seenIn(sight);
+        let shown: ReturnType<typeof seenIn>;
+        try {
+          shown = seenIn(sight);
+        } catch (error) {
+          // There are keys that OpenSSL takes and this runtime cannot read: whoever is on the way may show one.
+          fail(new ConnectError(address, "it shows a certificate that cannot be read", error));
+          return;
+        }
+        const { digests, pin: seen } = shown;
         if (pin !== undefined && pin !== seen) {
           fail(new WrongCertificate(address, pin, seen));
           return;
@@ -335,7 +343,8 @@ export interface TlsFace {
 }
 
 /**
- * Prepares an identity for handshakes, in which `alpn` is accepted, in order of preference.
+ * Prepares an identity for handshakes, in which `alpn` is accepted, in order of preference; `exposed` to everybody,
+ * or to those whom {@linkcode sortFirstFlight} lets through.
  *
  * @throws {Error} if the key does not fit the certificate, or either cannot be read.
  */
@@ -343,8 +352,9 @@ export function tlsFace(
   identity: ServerIdentity,
   alpn?: readonly string[],
   engine: TlsEngine = openSslServer(alpn) ?? denoTls,
+  exposed = false,
 ): TlsFace {
-  return { engine, accept: engine.server(identity, alpn), digest: identity.digest };
+  return { engine, accept: engine.server(identity, alpn, exposed), digest: identity.digest };
 }
 
 /** How one connection is taken. */
@@ -402,7 +412,8 @@ export function listenTls(
   const strangers = new Waiting(options.maxStrangers ?? 1000);
   const seen = new SeenRandoms();
   const turnstile = new Turnstile();
-  let shown = tlsFace(options.identity, alpn, options.engine);
+  const exposed = genuine === undefined;
+  let shown = tlsFace(options.identity, alpn, options.engine, exposed);
   const dial = ({ host, port }: GenuineAddress) =>
     net.connect({ host, port, allowHalfOpen: true, noDelay: true });
   const take = (raw: net.Socket, open?: OpenGenuine) =>
@@ -452,7 +463,7 @@ export function listenTls(
         port: bound.port,
         pin: options.identity.pin,
         renew: (identity) => {
-          shown = tlsFace(identity, alpn, options.engine);
+          shown = tlsFace(identity, alpn, options.engine, exposed);
         },
         close: () => {
           server.close();

@@ -67,9 +67,10 @@ export interface TlsEngine {
   /** Makes a client's handshake on a connected socket; `secure` is called in the turn that completes it. */
   client(raw: Socket, start: TlsClientStart, secure: (sight: TlsSight) => void): SecureSocket;
   /**
-   * Prepares an identity for handshakes of TLS 1.3. `alpn`: what is accepted, in order of preference.
+   * Prepares an identity for handshakes of TLS 1.3. `alpn`: what is accepted, in order of preference. `exposed`:
+   * nobody sorts out beforehand whose handshakes these are, so that dear ones are refused.
    *
    * @throws {Error} if the key does not fit the certificate, or either cannot be read.
    */
-  server(identity: ServerIdentity, alpn?: readonly string[]): TlsAccept;
+  server(identity: ServerIdentity, alpn?: readonly string[], exposed?: boolean): TlsAccept;
 }

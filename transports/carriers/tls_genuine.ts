@@ -217,13 +217,15 @@ export class GenuineTls extends EventEmitter implements Genuine {
 
   /** Reads no further. */
   pause(): this {
-    this.#raw.pause();
+    if (this.#socket instanceof OpenSslTalk) this.#socket.socket.pause();
+    else this.#raw.pause();
     return this;
   }
 
   /** Reads on. */
   resume(): this {
-    this.#raw.resume();
+    if (this.#socket instanceof OpenSslTalk) this.#socket.socket.resume();
+    else this.#raw.resume();
     return this;
   }
 

@@ -29,11 +29,12 @@ const openSslTls: TlsEngine = {
         certificate: session.peerCertificate ?? new Uint8Array(),
       }));
   },
-  server: ({ certificate, key }, alpn) => {
+  server: ({ certificate, key }, alpn, exposed = false) => {
     const context = TlsContext.server({
       certificate,
       key,
       ticketKeys,
+      exposed,
       ...(alpn === undefined ? {} : { alpn }),
     });
     return (raw, secure) => new OpenSslSocket(raw, new TlsSession(context), () => secure());

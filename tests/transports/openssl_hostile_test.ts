@@ -1,0 +1,253 @@
+import assert from "node:assert/strict";
+import net from "node:net";
+import { Buffer } from "node:buffer";
+import { makeIdentity } from "../../transports/carriers/certificate.ts";
+import { ConnectError } from "../../transports/carriers/errors.ts";
+import { openSslFunctions } from "../../transports/carriers/openssl_library.ts";
+import { OpenSslSocket } from "../../transports/carriers/openssl_socket.ts";
+import { OpenSslError, TlsContext, TlsSession } from "../../transports/carriers/openssl_tls.ts";
+import { connectTls, listenTls } from "../../transports/carriers/tls.ts";
+import { contextWith, HostileClient } from "./openssl_hostile.ts";
+
+const ignore = openSslFunctions() === undefined;
+const identity = await makeIdentity("hostile");
+const contexts = ignore ? undefined : {
+  client: TlsContext.client("curl"),
+  server: TlsContext.server({ ...identity, alpn: ["http/1.1"] }),
+};
+
+const installed = (program: string) => {
+  try {
+    new Deno.Command(program, { args: ["--version"], stdout: "null", stderr: "null" }).outputSync();
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+async function openssl(...args: string[]): Promise<string> {
+  const { success, stdout } = await new Deno.Command("openssl", { args, stderr: "null" }).output();
+  assert.ok(success, args.join(" "));
+  return new TextDecoder().decode(stdout);
+}
+
+Deno.test({
+  name:
+    "openssl: a server's key that this runtime cannot read is a refusal, not the end of the client (needs openssl)",
+  ignore: ignore || !installed("openssl"),
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const make = ["req", "-x509", "-nodes", "-subj", "/CN=x", "-keyout", `${folder}/key`];
+      const certificate = await openssl(
+        ...[...make, "-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"],
+      );
+      const key = await Deno.readTextFile(`${folder}/key`);
+      const server = await listenTls({
+        hostname: "127.0.0.1",
+        port: 0,
+        identity: { ...identity, certificate, key },
+      }, () => {});
+      try {
+        await assert.rejects(
+          connectTls({ hostname: "127.0.0.1", port: server.port, pin: identity.pin }),
+          (error: Error) => error instanceof ConnectError && /cannot be read/.test(error.message),
+        );
+      } finally {
+        await server.close();
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "openssl: an encrypted key is refused at once, and nobody is asked for what opens it",
+  ignore: ignore || !installed("openssl"),
+  fn: async () => {
+    const file = await Deno.makeTempFile();
+    try {
+      await Deno.writeTextFile(file, identity.key);
+      const key = await openssl("pkey", "-in", file, "-aes128", "-passout", "pass:secret");
+      // A password was tried, the empty one: asking would have failed here, without a terminal, in other words.
+      assert.throws(() => TlsContext.server({ ...identity, key }), /decrypt/);
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+});
+
+Deno.test({
+  name: "openssl: who has no name to verify is not taken for who wants none verified",
+  ignore,
+  fn: () => {
+    for (const verify of ["", ".", ".example.com"]) {
+      assert.throws(() => new TlsSession(contexts!.client, { verify }), OpenSslError);
+    }
+  },
+});
+
+Deno.test({
+  name: "openssl: where everybody's hellos come, none costs a hundred times what others do",
+  ignore,
+  fn: () => {
+    const exposed = TlsContext.server({ ...identity, alpn: ["http/1.1"], exposed: true });
+    const answer = (context: TlsContext, groups: string) => {
+      const client = new HostileClient(contextWith(groups));
+      const server = new TlsSession(context);
+      try {
+        client.handshake();
+        server.feed(client.take());
+        server.handshake();
+        return "answered";
+      } catch (error) {
+        assert.ok(error instanceof OpenSslError);
+        return Buffer.from(server.take()!).toString("hex");
+      } finally {
+        client.free();
+        server.free();
+      }
+    };
+    for (const groups of ["X25519", "P-256", "X448", "P-384:X25519"]) {
+      assert.equal(answer(exposed, groups), "answered");
+    }
+    for (const groups of ["ffdhe8192", "ffdhe4096:ffdhe6144"]) {
+      assert.equal(answer(exposed, groups), "15030300020228");
+    }
+    // nginx's own default, behind which the genuine server stands.
+    assert.equal(answer(contexts!.server, "ffdhe2048"), "answered");
+  },
+});
+
+/** A client of OpenSSL's own on a connection to a server's socket. */
+async function connected(): Promise<
+  { client: HostileClient; raw: net.Socket; socket: OpenSslSocket; session: TlsSession } & {
+    under: net.Socket;
+    close: () => Promise<void>;
+  }
+> {
+  const session = new TlsSession(contexts!.server);
+  const taken = Promise.withResolvers<{ socket: OpenSslSocket; under: net.Socket }>();
+  const secure = Promise.withResolvers<void>();
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (under) => {
+    const socket = new OpenSslSocket(under, session, () => secure.resolve());
+    taken.resolve({ socket, under });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as net.AddressInfo;
+  const client = new HostileClient(contexts!.client);
+  const raw = net.connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
+  raw.on("error", () => {});
+  client.handshake();
+  raw.write(client.take());
+  const hear = (bytes: Uint8Array<ArrayBuffer>) => {
+    if (!client.handshake(bytes)) return;
+    raw.removeListener("data", hear);
+    raw.pause();
+    raw.write(client.take());
+  };
+  raw.on("data", hear);
+  await secure.promise;
+  const { socket, under } = await taken.promise;
+  return {
+    client,
+    raw,
+    socket,
+    session,
+    under,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => socket.once("close", resolve));
+      raw.destroy();
+      socket.destroy();
+      await closed;
+      client.free();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      assert.ok(session.freed);
+    },
+  };
+}
+
+Deno.test({
+  name: "openssl: some changes of keys are taken as they come, and what follows them arrives",
+  ignore,
+  fn: async () => {
+    const { client, raw, socket, close } = await connected();
+    const heard = new Promise<string>((resolve) =>
+      socket.on("data", (bytes: Uint8Array) => resolve(new TextDecoder().decode(bytes)))
+    );
+    // More than is taken at once: some rests are in between.
+    client.changeKeys(100, true);
+    client.write(new TextEncoder().encode("after them"));
+    raw.write(client.take());
+    assert.equal(await heard, "after them");
+    await close();
+  },
+});
+
+Deno.test({
+  name:
+    "openssl: a flood of changes of keys takes neither the processor nor memory, together or one by one",
+  ignore,
+  fn: async () => {
+    for (const together of [true, false]) {
+      const { client, raw, socket, under, close } = await connected();
+      const before = under.bytesWritten;
+      socket.on("error", (error) => assert.fail(error));
+      for (let i = 0; i < 40; i++) {
+        client.changeKeys(50, true);
+        const bytes = client.take();
+        if (together) raw.write(bytes);
+        else {
+          for (let at = 0; at < bytes.length; at += 27) {
+            raw.write(bytes.slice(at, at + 27));
+            await wait(0);
+            if (at > 300 && i > 3) break;
+          }
+          if (i > 3) break;
+        }
+      }
+      await wait(150);
+      const most = under.bytesWritten - before;
+      // 32, and some times 16: of 2000 or 250.
+      assert.ok(most >= 27 * 31 && most < 27 * 250, `${most} bytes of answers`);
+      assert.equal(under.writableLength, 0);
+      if (together) assert.ok(under.isPaused());
+      await close();
+    }
+  },
+});
+
+Deno.test({
+  name: "openssl: a peer that does not read our alert is not waited for",
+  ignore,
+  fn: async () => {
+    const { raw, socket, under, close } = await connected();
+    const reported = new Promise<Error>((resolve) => socket.once("error", resolve));
+    // It reads nothing: the way to it fills up.
+    while (under.writableLength < 1_000_000) {
+      socket.write(new Uint8Array(16_384), () => {});
+      if (under.writableLength === 0) await wait(0);
+    }
+    raw.write(new Uint8Array(100).fill(23));
+    assert.ok(await reported instanceof OpenSslError);
+    await close();
+  },
+});
+
+Deno.test({
+  name: "openssl: a session on a socket that has closed before is given back",
+  ignore,
+  fn: async () => {
+    const raw = new net.Socket();
+    const gone = new Promise<void>((resolve) => raw.once("close", () => resolve()));
+    raw.destroy();
+    await gone;
+    const session = new TlsSession(contexts!.client);
+    const socket = new OpenSslSocket(raw, session, () => assert.fail("no handshake"));
+    await new Promise<void>((resolve) => socket.once("close", resolve));
+    assert.ok(session.freed);
+  },
+});
