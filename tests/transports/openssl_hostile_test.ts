@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { Buffer } from "node:buffer";
-import { makeIdentity } from "../../transports/carriers/certificate.ts";
-import { ConnectError } from "../../transports/carriers/errors.ts";
+import { makeIdentity, readIdentity } from "../../transports/carriers/certificate.ts";
+import { CertificateError, ConnectError } from "../../transports/carriers/errors.ts";
 import { openSslFunctions } from "../../transports/carriers/openssl_library.ts";
 import { OpenSslSocket } from "../../transports/carriers/openssl_socket.ts";
 import { OpenSslError, TlsContext, TlsSession } from "../../transports/carriers/openssl_tls.ts";
 import { connectTls, listenTls } from "../../transports/carriers/tls.ts";
+import { denoTls } from "../../transports/carriers/tls_deno.ts";
+import { openSslClient } from "../../transports/carriers/tls_openssl.ts";
 import { contextWith, HostileClient } from "./openssl_hostile.ts";
 
 const ignore = openSslFunctions() === undefined;
@@ -58,6 +60,54 @@ Deno.test({
       } finally {
         await server.close();
       }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "tls: a server's certificate that this runtime cannot read is a refusal as well",
+  ignore,
+  fn: async () => {
+    const der = Buffer.from(identity.certificate.replace(/-----.*-----/g, ""), "base64");
+    // The month 32.
+    der.set(Buffer.from("993225616161Z"), der.indexOf(Buffer.from([0x17, 13])) + 2);
+    const lines = der.toString("base64").replace(/.{64}/g, "$&\n");
+    const certificate = `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
+    const server = await listenTls({
+      hostname: "127.0.0.1",
+      port: 0,
+      identity: { ...identity, certificate },
+    }, () => {});
+    try {
+      for (const engine of [openSslClient()!, denoTls]) {
+        await assert.rejects(
+          connectTls({ hostname: "127.0.0.1", port: server.port, pin: identity.pin, engine }),
+          ConnectError,
+        );
+      }
+    } finally {
+      await server.close();
+    }
+  },
+});
+
+Deno.test({
+  name: "certificate: a key that cannot be used is told in one line (needs openssl)",
+  ignore: !installed("openssl"),
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    const [cert, key] = [`${folder}/cert`, `${folder}/key`];
+    try {
+      const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"];
+      await openssl(
+        ...["req", "-x509", "-nodes", "-subj", "/CN=x", "-keyout", key, "-out", cert, ...curve],
+      );
+      await assert.rejects(
+        readIdentity(cert, key),
+        (error: Error) => error instanceof CertificateError && error.message.startsWith(cert),
+      );
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
@@ -123,7 +173,7 @@ Deno.test({
 });
 
 /** A client of OpenSSL's own on a connection to a server's socket. */
-async function connected(): Promise<
+async function connected(eachRecord = false): Promise<
   { client: HostileClient; raw: net.Socket; socket: OpenSslSocket; session: TlsSession } & {
     under: net.Socket;
     close: () => Promise<void>;
@@ -133,7 +183,7 @@ async function connected(): Promise<
   const taken = Promise.withResolvers<{ socket: OpenSslSocket; under: net.Socket }>();
   const secure = Promise.withResolvers<void>();
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (under) => {
-    const socket = new OpenSslSocket(under, session, () => secure.resolve());
+    const socket = new OpenSslSocket(under, session, () => secure.resolve(), eachRecord);
     taken.resolve({ socket, under });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -217,6 +267,57 @@ Deno.test({
       if (together) assert.ok(under.isPaused());
       await close();
     }
+  },
+});
+
+Deno.test({
+  name: "openssl: a peer that goes on and on with changes of keys is given up",
+  ignore,
+  fn: async () => {
+    const { client, raw, socket, close } = await connected();
+    const reported = new Promise<Error>((resolve) => socket.once("error", resolve));
+    const rests: number[] = [];
+    const { setTimeout } = globalThis;
+    globalThis.setTimeout = ((run: () => void, milliseconds: number) => {
+      rests.push(milliseconds);
+      return setTimeout(run, 0);
+    }) as typeof setTimeout;
+    try {
+      client.changeKeys(1000, false);
+      raw.write(client.take());
+      assert.match((await reported).message, /too many/);
+    } finally {
+      globalThis.setTimeout = setTimeout;
+    }
+    const doubled = rests.filter((rest) => Number.isInteger(Math.log2(rest)));
+    assert.deepEqual(doubled, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]);
+    await close();
+  },
+});
+
+Deno.test({
+  name: "openssl: a record that comes in pieces is told whole where records are to be kept",
+  ignore,
+  fn: async () => {
+    const { client, raw, socket, close } = await connected(true);
+    const told: number[] = [];
+    const all = new Promise<void>((resolve) =>
+      socket.on("data", ({ length }: Uint8Array) => {
+        if (told.push(length) > 1) resolve();
+      })
+    );
+    client.write(new Uint8Array(16_384));
+    client.write(new Uint8Array(100));
+    const bytes = client.take();
+    // The last piece of the first record is small.
+    for (const piece of [bytes.slice(0, 16_400), bytes.slice(16_400, 16_406)]) {
+      raw.write(piece);
+      await wait(30);
+    }
+    raw.write(bytes.slice(16_406));
+    await all;
+    assert.deepEqual(told, [16_384, 100]);
+    await close();
   },
 });
 

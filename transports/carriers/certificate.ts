@@ -36,7 +36,13 @@ function identityOf(certificate: string, key: string, file: string): ServerIdent
   } catch (cause) {
     throw new CertificateError(file, "not a certificate in PEM", cause);
   }
-  return { certificate, key, digest: certificateDigest(der), pin: publicKeyPin(der) };
+  let pin: string;
+  try {
+    pin = publicKeyPin(der);
+  } catch (cause) {
+    throw new CertificateError(file, "its key is of a kind that is not supported", cause);
+  }
+  return { certificate, key, digest: certificateDigest(der), pin };
 }
 
 /** When an identity's certificate ends, in milliseconds since 1970. */

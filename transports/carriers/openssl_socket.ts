@@ -17,11 +17,11 @@ const WORTH_KEEPING = 16_384;
 
 /**
  * Messages of TLS itself after the handshake (changes of keys, tickets) that are taken as they come. Of more,
- * {@linkcode AT_ONCE} at a time are, each time after a rest that is twice as long as the one before: they cost
- * 20 microseconds each, anybody can send them and need not read the answers, and no program that we know does. One
- * that has to be answered counts twice.
+ * {@linkcode AT_ONCE} at a time are, each time after a rest that is twice as long as the one before, and after the
+ * longest one the connection ends: they cost 20 microseconds each, anybody can send them and need not read the
+ * answers, and no program that we know sends more than a few. One that has to be answered counts twice.
  */
-const MESSAGES = 64, AT_ONCE = 32, LONGEST_REST = 8192;
+const MESSAGES = 64, AT_ONCE = 32, LONGEST_REST = 4096;
 
 /** Milliseconds that a peer gets to read our alert before we let go of it. */
 const ALERT_PATIENCE = 1000;
@@ -103,8 +103,9 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     else this.#raw.resume();
   }
 
-  /** Reads nothing for a while, and goes on with what is left. */
+  /** Reads nothing for a while, and goes on with what is left; gives the peer up if that was done too often. */
   #hold(): void {
+    if (this.#rest > LONGEST_REST) return this.#fail(new OpenSslError("too many changes of keys"));
     this.#held = true;
     this.#flow();
     this.#after(this.#rest, () => {
@@ -112,7 +113,7 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
       this.#advance(new Uint8Array(LONGEST_PLAINTEXT));
       this.#flow();
     });
-    this.#rest = Math.min(LONGEST_REST, this.#rest * 2);
+    this.#rest *= 2;
   }
 
   /** Whether something can still be sent. */
@@ -186,6 +187,8 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     } catch (error) {
       return this.#fail(error);
     }
+    // A record that comes in pieces is whole in its own room only.
+    if (this.#eachRecord) room = new Uint8Array(LONGEST_PLAINTEXT);
     let at = 0;
     // What was decrypted is told at once, however many records it was in.
     const tell = () => {
