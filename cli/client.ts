@@ -16,7 +16,7 @@ import {
   parseAddress,
   parseForward,
 } from "../transports/doors/mod.ts";
-import { MAX_SESSIONS, parseLine, startClient } from "../transports/mimic/mod.ts";
+import { giveMemoryBack, MAX_SESSIONS, parseLine, startClient } from "../transports/mimic/mod.ts";
 import { note, print } from "./output.ts";
 import { untilSignal } from "./signals.ts";
 import { numberOf, seedOf } from "./tunnel_options.ts";
@@ -182,8 +182,10 @@ async function run(words: string[], options: Options): Promise<void> {
     );
     print(`ready: ${text.join(", ")}`);
   }
+  const giving = giveMemoryBack();
   const failed = await Promise.race([asked, running.done])
     .then(() => undefined, (error: unknown) => error);
+  await giving.stop();
   await running.close();
   if (failed !== undefined) throw failed;
   if (options.json) {

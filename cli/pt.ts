@@ -1,5 +1,6 @@
 import { Command, repeated } from "./command_line.ts";
 import { UserError } from "../base/mod.ts";
+import { giveMemoryBack } from "../transports/mimic/freed_memory.ts";
 import type { MimicClient } from "../transports/mimic/pt_client.ts";
 import { runPluggableTransport } from "../transports/pt/mod.ts";
 
@@ -40,6 +41,7 @@ async function run(options: Options): Promise<void> {
   const unsafeLogging = options.unsafeLogging ?? false;
   const models = await modelsIn(options.model ?? []);
   let client: Promise<MimicClient> | undefined;
+  giveMemoryBack();
   const code = await runPluggableTransport({
     implementation: { name: "trafficmimic", version: "0.1.0" },
     client: {

@@ -4,7 +4,13 @@ import { loadModel } from "../models/mod.ts";
 import { protocolOf } from "../protocols/mod.ts";
 import { CARRIERS } from "../transports/carriers/mod.ts";
 import { parseAddress } from "../transports/doors/mod.ts";
-import { alpnOf, MAX_SESSIONS, parseDecoy, startServer } from "../transports/mimic/mod.ts";
+import {
+  alpnOf,
+  giveMemoryBack,
+  MAX_SESSIONS,
+  parseDecoy,
+  startServer,
+} from "../transports/mimic/mod.ts";
 import { note, print } from "./output.ts";
 import { untilSignal } from "./signals.ts";
 import { numberOf, seedOf } from "./tunnel_options.ts";
@@ -148,6 +154,8 @@ async function run(options: Options): Promise<void> {
   // Users who were added or removed are seen within seconds; at once with this signal, which Windows lacks.
   const reread = () => void running.users.check();
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGHUP", reread);
+  const giving = giveMemoryBack();
   await untilSignal();
+  await giving.stop();
   await running.close();
 }

@@ -43,7 +43,7 @@ async function bundle(module: string, file: string): Promise<void> {
 }
 
 /**
- * The launcher's `case` lines: each command with the permissions of its task.
+ * The launcher's `case` lines: each command with the permissions of its task, and what the task tells V8.
  *
  * @example
  * ```ts
@@ -58,8 +58,8 @@ export function launcherCases(tasks: Readonly<Record<string, string>>): string {
     const runs = task.includes(own);
     const command = /(?:^|&& )(deno run --no-prompt .*)$/.exec(task)?.[1] ?? "";
     const flags = command.replaceAll(own, "@DENO@").split(" ")
-      .filter((word) => word.startsWith("--allow-"));
-    if (flags.length === 0) {
+      .filter((word) => /^--(allow-|v8-flags=)/.test(word));
+    if (!flags.some((flag) => flag.startsWith("--allow-"))) {
       throw new BuildError(`deno.json: the task ${name} does not state its permissions`);
     }
     // What tor tells a transport says what it has to reach: less than its task can know.

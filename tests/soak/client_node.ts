@@ -6,7 +6,12 @@
  * @module
  */
 import { loadModelText, modelFromFile, PlansAhead } from "../../models/mod.ts";
-import { parseLine, type StandaloneClient, startClient } from "../../transports/mimic/mod.ts";
+import {
+  giveMemoryBack,
+  parseLine,
+  type StandaloneClient,
+  startClient,
+} from "../../transports/mimic/mod.ts";
 import { createHash } from "node:crypto";
 import { say, serveLines } from "./node_lines.ts";
 import { memoryNow } from "./memory.ts";
@@ -54,6 +59,7 @@ async function begin(task: ClientTask): Promise<void> {
 }
 
 if (import.meta.main) {
+  giveMemoryBack();
   try {
     await begin(JSON.parse(Deno.args[0]!) as ClientTask);
     say({ ready: true });

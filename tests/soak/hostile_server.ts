@@ -7,7 +7,7 @@
  */
 import { loadModel } from "../../models/mod.ts";
 import { Lateness, type LatenessSummary } from "../../playback/mod.ts";
-import { alpnOf, readLines, startServer } from "../../transports/mimic/mod.ts";
+import { alpnOf, giveMemoryBack, readLines, startServer } from "../../transports/mimic/mod.ts";
 import { type Memory, memoryNow } from "./memory.ts";
 import { say, serveLines } from "./node_lines.ts";
 
@@ -36,6 +36,7 @@ export interface ServerReport {
 const TICK = 4;
 
 if (import.meta.main) {
+  giveMemoryBack();
   const task = JSON.parse(Deno.args[0]!) as HostileServerTask;
   const [first, ...others] = await Promise.all(task.models.map(loadModel));
   const running = await startServer({

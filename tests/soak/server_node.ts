@@ -9,6 +9,7 @@ import { loadModel } from "../../models/mod.ts";
 import { CLIENT_ADDRESS, SERVER_ADDRESS } from "../../lab/network.ts";
 import {
   alpnOf,
+  giveMemoryBack,
   readLines,
   type StandaloneServer,
   startServer,
@@ -23,6 +24,7 @@ const [folder, users, ...carriers] = Deno.args as [string, string, ...SoakTunnel
 const servers: StandaloneServer[] = [];
 let postfix: Awaited<ReturnType<typeof startGenuinePostfix>> | undefined;
 const notes: string[] = [];
+giveMemoryBack();
 try {
   const lines: Record<string, string[]> = {};
   for (const carrier of carriers) {

@@ -179,7 +179,9 @@ class Unrest {
 function node(file: string, ...args: string[]): string[] {
   return [
     Deno.execPath(),
-    ...["run", "--quiet", "--no-prompt", "--no-check", "--v8-flags=--expose-gc", "--allow-net"],
+    ...["run", "--quiet", "--no-prompt", "--no-check", "--allow-net"],
+    // As the tasks of both ends, besides what measures.
+    "--v8-flags=--expose-gc,--heap-growing-percent=100",
     ...[
       "--allow-read",
       "--allow-write",

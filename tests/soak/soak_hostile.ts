@@ -106,7 +106,14 @@ async function soak(
     return value === undefined ? [] : [[name, value]];
   });
   const server = new NodeProcess("the server", [
-    ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-check", "--v8-flags=--expose-gc"],
+    ...[
+      Deno.execPath(),
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--no-check",
+      "--v8-flags=--expose-gc,--heap-growing-percent=100",
+    ],
     ...["--allow-ffi", "--allow-net", "--allow-read", "--allow-write"],
     ...[program, JSON.stringify(task)],
   ], { NO_COLOR: "1", ...Object.fromEntries(kept) });

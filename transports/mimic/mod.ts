@@ -6,6 +6,7 @@
 export * from "./decoy.ts";
 export * from "./decoy_page.ts";
 export * from "./destinations.ts";
+export * from "./freed_memory.ts";
 export * from "./line.ts";
 export * from "./proof.ts";
 export * from "./pt_client.ts";
