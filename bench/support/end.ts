@@ -12,7 +12,13 @@ import { loadModelText, modelFromFile, substream } from "../../models/mod.ts";
 import { EngineStats, Lateness, type LatenessSummary } from "../../playback/mod.ts";
 import { carrierOf } from "../../transports/carriers/mod.ts";
 import { formatAddress } from "../../transports/doors/mod.ts";
-import { carrierOptionsOf, parseLine, startServer, TmClient } from "../../transports/mimic/mod.ts";
+import {
+  carrierOptionsOf,
+  giveMemoryBack,
+  parseLine,
+  startServer,
+  TmClient,
+} from "../../transports/mimic/mod.ts";
 
 /** What an end tells of itself. */
 export interface EndStats {
@@ -171,6 +177,8 @@ class Clients {
 if (import.meta.main) {
   let stats: (() => EndStats) | undefined;
   let clients: Clients | undefined;
+  // As the commands of both ends do.
+  giveMemoryBack();
   for await (const text of lines()) {
     const line = JSON.parse(text) as Start & { add?: number; stats?: true; timers?: number };
     if (line.models !== undefined) stats = await server(line);

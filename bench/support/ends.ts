@@ -15,6 +15,8 @@ export class EndProcess implements AsyncDisposable {
     this.#child = new Deno.Command("env", {
       args: [Deno.execPath(), "run", "--no-prompt", "--no-check", "--quiet"]
         .concat([
+          // As the tasks of both ends.
+          "--v8-flags=--heap-growing-percent=100",
           "--allow-net=127.0.0.1",
           "--allow-read",
           "--allow-write",

@@ -67,7 +67,7 @@ export interface PtOptions {
   readonly patience?: number;
 }
 
-/** The command of our own transport, with the permissions that it needs. */
+/** The command of our own transport, with the permissions that it needs and V8 as its task has it. */
 export function ownPt(): string[] {
   return [
     Deno.execPath(),
@@ -75,6 +75,7 @@ export function ownPt(): string[] {
     "--no-prompt",
     "--no-check",
     "--quiet",
+    "--v8-flags=--heap-growing-percent=100",
     "--allow-net",
     "--allow-read",
     "--allow-write",
