@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import type { Socket } from "node:net";
 import type { Random } from "../../models/random.ts";
+import { OpenSslSocket } from "../../transports/carriers/openssl_socket.ts";
 import {
   CLOSED,
   NOTHING,
@@ -49,6 +52,55 @@ interface End {
   failed: boolean;
 }
 
+/** What OpenSslSocket needs of a socket, without a system below. */
+class Wire extends EventEmitter {
+  readonly written: Uint8Array[] = [];
+  destroyed = false;
+  peerEnded = false;
+  #ended = false;
+
+  get writable(): boolean {
+    return !this.destroyed && !this.#ended;
+  }
+
+  write(bytes: Uint8Array, sent?: () => void): void {
+    if (this.writable) this.written.push(bytes.slice());
+    if (sent !== undefined) queueMicrotask(sent);
+  }
+
+  end(bytes?: Uint8Array): void {
+    if (bytes !== undefined) this.write(bytes);
+    this.#ended = true;
+  }
+
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    queueMicrotask(() => this.emit("close"));
+  }
+
+  peerEnds(): void {
+    if (this.destroyed || this.peerEnded) return;
+    this.peerEnded = true;
+    // As a stream tells it: never within what it tells.
+    queueMicrotask(() => {
+      if (!this.destroyed) this.emit("end");
+    });
+  }
+
+  peerResets(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    queueMicrotask(() => {
+      this.emit("error", new Error("reset"));
+      this.emit("close");
+    });
+  }
+
+  pause(): void {}
+  resume(): void {}
+}
+
 /** Makes connections in memory, and damages what their ends say to each other. */
 export class Fuzzer {
   readonly #random: Random;
@@ -59,7 +111,7 @@ export class Fuzzer {
   readonly #kept: Bytes[] = [];
   /** Connections whose damage was found, by the flight that was damaged first. */
   readonly found = new Uint32Array(FLIGHTS);
-  /** Connections that went on to their end as if nothing had been damaged. */
+  /** Connections in which no end gave up: as if nothing had been damaged, or it waits for more. */
   readonly whole = new Uint32Array(FLIGHTS + 1);
 
   /** Everything that is drawn comes from `random`. */
@@ -265,6 +317,78 @@ export class Fuzzer {
     } finally {
       for (const end of ends) end.session.free();
     }
+  }
+
+  /**
+   * The same with sockets of ours at both ends, whose listeners do what they like at any time.
+   *
+   * @throws {assert.AssertionError} if an end tells anything twice, or after its end, or keeps its session.
+   */
+  async sockets(): Promise<void> {
+    const raws = [new Wire(), new Wire()];
+    const sessions = [new TlsSession(this.#client), new TlsSession(this.#server)];
+    const told = [new Set<string>(), new Set<string>()];
+    const act = (socket: OpenSslSocket) => {
+      switch (this.#random.integer(40)) {
+        case 0:
+          return socket.destroy();
+        case 1:
+          return socket.end();
+        case 2:
+          return socket.leave();
+        case 3:
+          return socket.pause();
+        case 4:
+          return socket.resume();
+        case 5:
+          return raws[this.#random.integer(2)]!.destroy();
+        case 6:
+          return raws[this.#random.integer(2)]!.peerResets();
+        case 7:
+          return raws[this.#random.integer(2)]!.peerEnds();
+        default:
+          return socket.write(this.#bytes(1 + this.#random.integer(30)), () => {});
+      }
+    };
+    const sockets = raws.map((raw, i) => {
+      const mine = told[i]!;
+      const secure = () => {
+        assert.ok(!mine.has("secure"));
+        mine.add("secure");
+        act(socket);
+      };
+      const keeps = this.#random.integer(2) === 0;
+      const socket = new OpenSslSocket(raw as unknown as Socket, sessions[i]!, secure, keeps);
+      socket.on("data", ({ length }: Uint8Array) => {
+        assert.ok(length > 0 && mine.has("secure"));
+        for (const end of ["close", "error", "end"]) assert.ok(!mine.has(end), `data after ${end}`);
+        act(socket);
+      });
+      for (const event of ["end", "error", "close"]) {
+        socket.on(event, () => {
+          assert.ok(!mine.has(event) && !mine.has("close"), `${event} after ${[...mine]}`);
+          mine.add(event);
+          act(socket);
+        });
+      }
+      return socket;
+    });
+    const damaged = this.#random.integer(12);
+    for (let flight = 0; flight < 12; flight++) {
+      await Promise.resolve();
+      const [from, to] = [raws[flight % 2]!, raws[(flight + 1) % 2]!];
+      if (flight > 3) act(sockets[flight % 2]!);
+      let bytes = join(from.written.splice(0));
+      if (flight === damaged) bytes = this.#damage(bytes);
+      for (const piece of this.#random.integer(2) === 0 ? [bytes] : recordsOf(bytes)) {
+        if (piece.length > 0 && !to.destroyed && !to.peerEnded) to.emit("data", piece.slice());
+      }
+    }
+    for (const raw of raws) raw.destroy();
+    // Closing is told in a turn of its own.
+    for (let turns = 0; turns < 3; turns++) await Promise.resolve();
+    assert.ok(sessions.every((session) => session.freed));
+    assert.ok(told.every((mine) => mine.has("close")));
   }
 
   #keep(bytes: Bytes): void {

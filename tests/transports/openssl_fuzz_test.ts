@@ -28,3 +28,15 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name: "openssl: damaged flights between sockets whose listeners do what they like at any time",
+  ignore,
+  fn: async () => {
+    const identity = await makeIdentity("fuzz");
+    const server = TlsContext.server({ ...identity, alpn: ["http/1.1"] });
+    const random = new SeededRandom(new Uint8Array(32).fill(9));
+    const fuzzer = new Fuzzer(random, TlsContext.client("curl"), server);
+    for (let rounds = 0; rounds < 800; rounds++) await fuzzer.sockets();
+  },
+});

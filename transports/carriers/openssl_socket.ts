@@ -267,9 +267,10 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
   }
 
   #report(error: Error): void {
-    if (this.#reported) return;
+    if (this.#reported || this.#closed) return;
     this.#reported = true;
     this.#state = "broken";
+    this.#session.free();
     if (this.listenerCount("error") > 0) this.emit("error", error);
   }
 
