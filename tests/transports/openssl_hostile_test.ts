@@ -352,3 +352,37 @@ Deno.test({
     assert.ok(session.freed);
   },
 });
+
+Deno.test({
+  name: "openssl: sessions that nobody frees are freed when nobody has them any more",
+  ignore,
+  fn: async () => {
+    const url = (path: string) =>
+      new URL(`../../transports/carriers/${path}`, import.meta.url).href;
+    const program = `import { TlsContext, TlsSession } from "${url("openssl_tls.ts")}";
+      const context = TlsContext.client("curl");
+      let first = 0;
+      for (let i = 0; i <= 30_000; i++) {
+        new TlsSession(context);
+        if (i % 1000 === 0) {
+          gc();
+          await new Promise((resolve) => setTimeout(resolve, 0));
+        }
+        if (i === 5000) first = Deno.memoryUsage().rss;
+      }
+      console.log((Deno.memoryUsage().rss - first) / 1e6);`;
+    const file = await Deno.makeTempFile({ suffix: ".ts" });
+    try {
+      await Deno.writeTextFile(file, program);
+      const { stdout } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "--no-check", "--no-prompt", "--v8-flags=--expose-gc", "--allow-ffi", file],
+        stderr: "inherit",
+      }).output();
+      const grown = Number(new TextDecoder().decode(stdout));
+      // 25,000 of them are 250 MB.
+      assert.ok(grown < 60, `${grown} MB`);
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+});
