@@ -242,7 +242,7 @@ export class Fuzzer {
       end.session.feed(bytes.slice(at, at + length));
       at += length;
       this.#dare(end, () => {
-        if (!end.over) end.over = end.session.handshake();
+        this.#goOn(end);
         if (!end.over) return;
         for (let turns = 0;; turns++) {
           assert.ok(turns < 20_000, "it always has something");
@@ -256,9 +256,21 @@ export class Fuzzer {
     }
   }
 
+  /** Goes on with the handshake: whose is over can be written to. */
+  #goOn(end: End): void {
+    if (end.over) return;
+    end.over = end.session.handshake();
+    if (!end.over) return;
+    assert.ok(end.session.isTls13);
+    assert.equal(end.session.peerCertificate === undefined, end.session.isServer);
+    const payload = this.#bytes(5);
+    assert.doesNotThrow(() => end.session.write(payload));
+    end.sent.push(payload);
+  }
+
   #say(end: End, flight: number): Bytes {
     this.#dare(end, () => {
-      if (!end.over) end.over = end.session.handshake();
+      this.#goOn(end);
       if (!end.over || flight < 3) return;
       if (flight < FLIGHTS - 2) {
         for (let count = this.#random.integer(3); count >= 0; count--) {

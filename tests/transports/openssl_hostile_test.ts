@@ -296,6 +296,39 @@ Deno.test({
 });
 
 Deno.test({
+  name: "openssl: a peer that says goodbye within the handshake has not ended it well",
+  ignore,
+  fn: async () => {
+    for (const level of [0, 1, 2]) {
+      const goodbye = new Uint8Array([21, 3, 3, 0, 2, level, 0]);
+      const client = new TlsSession(contexts!.client);
+      const server = new TlsSession(contexts!.server);
+      assert.equal(client.handshake(), false);
+      server.feed(client.take()!);
+      assert.equal(server.handshake(), false);
+      for (const session of [client, server]) {
+        session.feed(goodbye);
+        const expected = level === 1 ? /^OpenSslError: it ended/ : OpenSslError;
+        assert.throws(() => session.handshake(), expected);
+        assert.throws(() => session.write(new Uint8Array(1)), OpenSslError);
+        session.free();
+      }
+    }
+    const rude = net.createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => void socket.write(new Uint8Array([21, 3, 3, 0, 2, 1, 0])));
+    });
+    await new Promise<void>((resolve) => rude.listen(0, "127.0.0.1", resolve));
+    const { port } = rude.address() as net.AddressInfo;
+    await assert.rejects(
+      connectTls({ hostname: "127.0.0.1", port, pin: identity.pin }),
+      (error: Error) => error instanceof ConnectError && /it ended during/.test(error.message),
+    );
+    rude.close();
+  },
+});
+
+Deno.test({
   name: "openssl: a record that comes in pieces is told whole where records are to be kept",
   ignore,
   fn: async () => {

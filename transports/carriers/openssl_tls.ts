@@ -462,15 +462,18 @@ export class TlsSession {
   }
 
   /**
-   * Goes on with the handshake. Returns whether it is over.
+   * Goes on with the handshake. Returns whether it is over: the peer has proved what it has shown.
    *
-   * @throws {OpenSslError} if it has failed.
+   * @throws {OpenSslError} if it has failed, or the peer has ended it.
    */
   handshake(): boolean {
     if (this.#ssl === null) return false;
     this.#lib.ERR_clear_error();
     const result = this.#lib.SSL_do_handshake(this.#ssl);
-    return result === 1 || this.#failure(result) !== NOTHING;
+    if (result === 1) return true;
+    // Who says goodbye here, perhaps after another one's certificate, has proved nothing.
+    if (this.#failure(result) === CLOSED) throw new OpenSslError("it ended during the handshake");
+    return false;
   }
 
   /**
