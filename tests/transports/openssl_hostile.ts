@@ -1,3 +1,13 @@
+import { Buffer } from "node:buffer";
+import {
+  createCipheriv,
+  createHash,
+  createHmac,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  randomBytes,
+} from "node:crypto";
 import { OPENSSL_PATHS, openSslFunctions } from "../../transports/carriers/openssl_library.ts";
 import { TlsContext } from "../../transports/carriers/openssl_tls.ts";
 
@@ -99,4 +109,99 @@ export class HostileClient {
   free(): void {
     lib!.SSL_free(this.#ssl);
   }
+}
+
+const hmac = (key: Uint8Array, ...parts: Uint8Array[]) => {
+  const made = createHmac("sha256", key);
+  for (const part of parts) made.update(part);
+  return made.digest();
+};
+const sha256 = (...parts: Uint8Array[]) => {
+  const made = createHash("sha256");
+  for (const part of parts) made.update(part);
+  return made.digest();
+};
+
+/** HKDF-Expand-Label of TLS 1.3 (RFC 8446, section 7.1). */
+function expandLabel(secret: Uint8Array, label: string, context: Uint8Array, length: number) {
+  const name = Buffer.from(`tls13 ${label}`);
+  const info = [[0, length, name.length], name, [context.length], context, [1]];
+  return hmac(secret, Buffer.concat(info.map((part) => Buffer.from(part)))).subarray(0, length);
+}
+
+function vector(size: number, ...parts: Uint8Array[]): Buffer {
+  const body = Buffer.concat(parts);
+  const length = Buffer.alloc(size);
+  length.writeUIntBE(body.length, 0, size);
+  return Buffer.concat([length, body]);
+}
+
+/**
+ * What somebody in the middle can answer to a client's hello (OpenSSL's, with X25519) who has the server's
+ * certificate (DER), as everybody has, but not its key: keys of his own, that certificate, no proof, and then
+ * `alert` under the keys agreed on.
+ */
+export function answerWithoutKey(
+  hello: Uint8Array,
+  certificate: Uint8Array,
+  alert: readonly [number, number],
+): Uint8Array<ArrayBuffer> {
+  const message = Buffer.from(hello.subarray(5));
+  const sessionId = message.subarray(39, 71);
+  const share = message.indexOf(Buffer.from([0, 0x1d, 0, 32]));
+  const mine = generateKeyPairSync("x25519");
+  const spki = (raw: Uint8Array) =>
+    Buffer.concat([Buffer.from("302a300506032b656e032100", "hex"), raw]);
+  const theirs = createPublicKey({
+    key: spki(message.subarray(share + 4, share + 36)),
+    format: "der",
+    type: "spki",
+  });
+  const shared = diffieHellman({ privateKey: mine.privateKey, publicKey: theirs });
+  const own = mine.publicKey.export({ format: "der", type: "spki" }).subarray(-32);
+  const serverHello = Buffer.concat([
+    Buffer.from([2]),
+    vector(
+      3,
+      Buffer.from([3, 3]),
+      randomBytes(32),
+      vector(1, sessionId),
+      // TLS_AES_128_GCM_SHA256
+      Buffer.from([0x13, 0x01, 0]),
+      vector(
+        2,
+        Buffer.from([0, 43, 0, 2, 3, 4, 0, 51, 0, 36, 0, 0x1d, 0, 32]),
+        own,
+      ),
+    ),
+  ]);
+  const zeros = new Uint8Array(32);
+  const derived = expandLabel(hmac(zeros, zeros), "derived", sha256(), 32);
+  const secret = expandLabel(
+    hmac(derived, shared),
+    "s hs traffic",
+    sha256(message, serverHello),
+    32,
+  );
+  const key = expandLabel(secret, "key", new Uint8Array(), 16);
+  const iv = expandLabel(secret, "iv", new Uint8Array(), 12);
+  let count = 0;
+  const sealed = (type: number, content: Uint8Array) => {
+    const inner = Buffer.concat([content, Buffer.from([type])]);
+    const header = Buffer.from([23, 3, 3, (inner.length + 16) >> 8, (inner.length + 16) & 255]);
+    const nonce = Buffer.from(iv);
+    nonce[11]! ^= count++;
+    const cipher = createCipheriv("aes-128-gcm", key, nonce);
+    cipher.setAAD(header);
+    const body = Buffer.concat([cipher.update(inner), cipher.final()]);
+    return Buffer.concat([header, body, cipher.getAuthTag()]);
+  };
+  const shown = vector(3, vector(3, certificate), Buffer.alloc(2));
+  return new Uint8Array(Buffer.concat([
+    Buffer.from([22, 3, 3]),
+    vector(2, serverHello),
+    sealed(22, Buffer.from([8, 0, 0, 2, 0, 0])),
+    sealed(22, Buffer.concat([Buffer.from([11]), vector(3, Buffer.alloc(1), shown)])),
+    sealed(21, Buffer.from(alert)),
+  ]));
 }

@@ -9,7 +9,7 @@ import { OpenSslError, TlsContext, TlsSession } from "../../transports/carriers/
 import { connectTls, listenTls } from "../../transports/carriers/tls.ts";
 import { denoTls } from "../../transports/carriers/tls_deno.ts";
 import { openSslClient } from "../../transports/carriers/tls_openssl.ts";
-import { contextWith, HostileClient } from "./openssl_hostile.ts";
+import { answerWithoutKey, contextWith, HostileClient } from "./openssl_hostile.ts";
 
 const ignore = openSslFunctions() === undefined;
 const identity = await makeIdentity("hostile");
@@ -325,6 +325,38 @@ Deno.test({
       (error: Error) => error instanceof ConnectError && /it ended during/.test(error.message),
     );
     rude.close();
+  },
+});
+
+Deno.test({
+  name:
+    "openssl: who shows the pinned certificate without its key, and says goodbye, is not the server",
+  ignore,
+  fn: async () => {
+    const der = Buffer.from(identity.certificate.replace(/-----.*-----/g, ""), "base64");
+    for (const alert of [[1, 0], [2, 0], [1, 90], [2, 40]] as const) {
+      const middle = net.createServer((socket) => {
+        socket.on("error", () => {});
+        socket.once("data", (hello: Uint8Array) => {
+          socket.write(answerWithoutKey(hello, der, alert));
+          if (alert[1] === 90) socket.end();
+        });
+      });
+      await new Promise<void>((resolve) => middle.listen(0, "127.0.0.1", resolve));
+      const { port } = middle.address() as net.AddressInfo;
+      await assert.rejects(
+        connectTls({ hostname: "127.0.0.1", port, pin: identity.pin }),
+        (error: Error) => error instanceof ConnectError,
+      );
+      middle.close();
+    }
+    // It got as far as that: the certificate has been read.
+    const client = new TlsSession(contexts!.client);
+    client.handshake();
+    client.feed(answerWithoutKey(client.take()!, der, [1, 0]));
+    assert.throws(() => client.handshake(), /^OpenSslError: it ended/);
+    assert.ok(client.isTls13 && Buffer.from(client.peerCertificate!).equals(der));
+    client.free();
   },
 });
 
