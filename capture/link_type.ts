@@ -33,24 +33,3 @@ export const LinkType = {
   /** Linux cooked capture, version 2. */
   linuxCooked2: 276,
 } as const;
-
-const NAMES = new Map<number, string>([
-  ...Object.entries(LinkType).map(([name, number]): [number, string] => [number, name]),
-  [105, "802.11"],
-  [107, "frame relay"],
-  [119, "802.11 with Prism header"],
-  [127, "802.11 with radiotap"],
-  [149, "user 2"],
-  [189, "USB"],
-  [195, "802.15.4"],
-  [220, "USB"],
-  [227, "SocketCAN"],
-  [239, "NFLOG"],
-  [258, "PKTAP"],
-]);
-
-/** A link type for people: its name where known, and its number. */
-export function linkTypeName(linkType: number): string {
-  const name = NAMES.get(linkType);
-  return name === undefined ? String(linkType) : `${name} (${linkType})`;
-}

@@ -126,12 +126,14 @@ async function* raw(
   }
 }
 
+const FOLDER = "is a folder, not a capture: give the files in it";
+
 async function openCapture(path: string): Promise<Deno.FsFile> {
   const file = await attempt(path, () => Deno.open(path));
   const { isDirectory } = await file.stat();
   if (!isDirectory) return file;
   file.close();
-  throw new UnreadableCaptureError(path, "is a folder, not a capture");
+  throw new UnreadableCaptureError(path, FOLDER);
 }
 
 async function attempt<T>(name: string, read: () => Promise<T>): Promise<T> {
@@ -157,7 +159,7 @@ function unreadable(name: string, error: unknown): unknown {
     : error instanceof Deno.errors.PermissionDenied
     ? "no permission to read it"
     : error instanceof Deno.errors.IsADirectory
-    ? "is a folder, not a capture"
+    ? FOLDER
     : `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
   return new UnreadableCaptureError(name, why, undefined, { cause: error });
 }

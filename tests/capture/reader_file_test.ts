@@ -132,7 +132,10 @@ Deno.test("files: read, missing, a folder; progress", async () => {
       assert.equal(error.message, `${folder}/none: no such file`);
       return true;
     });
-    await assert.rejects(readCapture(folder, () => {}), /is a folder, not a capture$/);
+    await assert.rejects(
+      readCapture(folder, () => {}),
+      /is a folder, not a capture: give the files in it$/,
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
