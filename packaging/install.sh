@@ -17,6 +17,13 @@ done
 case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
 from=$(dirname -- "$(readlink -f -- "$0")")
 umask 022
+# The closest folder that is there has to be one to write to.
+there=$prefix
+while [ ! -e "$there" ]; do there=$(dirname -- "$there"); done
+if [ ! -w "$there" ]; then
+  echo "error: $prefix: no permission to install there: run it as root, or give another --prefix" >&2
+  exit 1
+fi
 mkdir -p "$prefix/bin" "$prefix/lib" "$prefix/share"
 # The new one is complete before the old one goes.
 for part in lib share; do
