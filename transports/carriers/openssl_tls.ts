@@ -3,8 +3,9 @@
  * handshakes of nginx, Postfix, curl and swaks, so ours look like theirs.
  *
  * All pointers stay in this file. A context is freed when nobody refers to it any more, a session by
- * {@linkcode TlsSession.free}, once; OpenSSL keeps a context as long as it has sessions. Nothing is called back
- * but the choice of a name and a protocol, so that whoever uses a session may free it at any time.
+ * {@linkcode TlsSession.free}, or as contexts are if nobody calls that, and once; OpenSSL keeps a context as long as it
+ * has sessions. Nothing is called back but the choice of a name and a protocol, so that whoever uses a session may
+ * free it at any time.
  *
  * @module
  */

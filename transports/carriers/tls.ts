@@ -5,8 +5,6 @@
  * write waiting for the callback of the one before, one record is one segment (up to the segment size);
  * closing by FIN first sends a 24-byte alert (close_notify); a reset must go to the raw socket. A peer's
  * reset arrives as an end without an error; the socket has lost its peer then, and that tells them apart.
- * A TLS socket that was ever paused never reports its end, so none is: whoever cannot bound what a peer
- * sends closes the connection instead.
  *
  * @module
  */
