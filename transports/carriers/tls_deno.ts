@@ -16,6 +16,11 @@ export const denoTls: TlsEngine = {
       // Browsers offer 1.2 as well; what is negotiated is looked at afterwards.
       minVersion: "TLSv1.2",
       rejectUnauthorized: verify !== undefined,
+      // Where no name is asked for, it would verify "localhost".
+      ...(verify === undefined ? {} : {
+        checkServerIdentity: (_: string, shown: tls.PeerCertificate) =>
+          tls.checkServerIdentity(verify, shown),
+      }),
       allowHalfOpen: true,
       ...(serverName === undefined ? {} : { servername: serverName }),
       ...(alpn === undefined ? {} : { ALPNProtocols: [...alpn] }),
