@@ -6,7 +6,7 @@ import { CertificateError, ConnectError } from "../../transports/carriers/errors
 import { openSslFunctions } from "../../transports/carriers/openssl_library.ts";
 import { OpenSslSocket } from "../../transports/carriers/openssl_socket.ts";
 import { OpenSslError, TlsContext, TlsSession } from "../../transports/carriers/openssl_tls.ts";
-import { connectTls, listenTls } from "../../transports/carriers/tls.ts";
+import { connectTls, listenTls, tlsFace } from "../../transports/carriers/tls.ts";
 import { denoTls } from "../../transports/carriers/tls_deno.ts";
 import { openSslClient } from "../../transports/carriers/tls_openssl.ts";
 import { answerWithoutKey, contextWith, HostileClient } from "./openssl_hostile.ts";
@@ -108,6 +108,12 @@ Deno.test({
         readIdentity(cert, key),
         (error: Error) => error instanceof CertificateError && error.message.startsWith(cert),
       );
+      await openssl(
+        ...["req", "-x509", "-nodes", "-subj", "/CN=x", "-keyout", key, "-out", cert],
+        ...["-newkey", "rsa:512"],
+      );
+      const short = await readIdentity(cert, key);
+      assert.throws(() => tlsFace(short), CertificateError);
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

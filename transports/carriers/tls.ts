@@ -21,7 +21,7 @@ import type {
   OpenGenuine,
 } from "./carrier.ts";
 import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certificate.ts";
-import { ConnectError, WrongCertificate } from "./errors.ts";
+import { CertificateError, ConnectError, WrongCertificate } from "./errors.ts";
 import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
 import { denoTls } from "./tls_deno.ts";
@@ -344,7 +344,7 @@ export interface TlsFace {
  * Prepares an identity for handshakes, in which `alpn` is accepted, in order of preference; `exposed` to everybody,
  * or to those whom {@linkcode sortFirstFlight} lets through.
  *
- * @throws {Error} if the key does not fit the certificate, or either cannot be read.
+ * @throws {CertificateError} if the key does not fit the certificate, or either cannot be read.
  */
 export function tlsFace(
   identity: ServerIdentity,
@@ -352,7 +352,13 @@ export function tlsFace(
   engine: TlsEngine = openSslServer(alpn) ?? denoTls,
   exposed = false,
 ): TlsFace {
-  return { engine, accept: engine.server(identity, alpn, exposed), digest: identity.digest };
+  try {
+    return { engine, accept: engine.server(identity, alpn, exposed), digest: identity.digest };
+  } catch (error) {
+    // Such as a key that the system's OpenSSL takes for too short.
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CertificateError("the certificate and its key", `TLS refuses them: ${reason}`, error);
+  }
 }
 
 /** How one connection is taken. */
