@@ -17,6 +17,8 @@ async function said(program: string, ...flags: string[]): Promise<unknown> {
       args: ["run", "--no-check", "--no-prompt", "--allow-read", ...flags, file],
       env: { NO_COLOR: "1" },
       stderr: "inherit",
+      // Who is kept alive would say all and never end.
+      signal: AbortSignal.timeout(60_000),
     }).output();
     assert.ok(success);
     return JSON.parse(new TextDecoder().decode(stdout));
@@ -55,11 +57,19 @@ Deno.test({
   },
 });
 
-Deno.test("freed memory: without the right nothing is done, and nothing is kept alive", async () => {
+Deno.test("freed memory: without the right nothing is done", async () => {
   const found = await said(`
     giveMemoryBack(undefined, 1);
     setTimeout(() => console.log(JSON.stringify(trimOfLibc() === undefined)), 20);`);
   assert.equal(found, true);
+});
+
+Deno.test("freed memory: what gives it back keeps no process alive", async () => {
+  const times = await said(`
+    let times = 0;
+    giveMemoryBack(() => () => Promise.resolve(times++), 1);
+    setTimeout(() => console.log(times), 50);`);
+  assert.ok(typeof times === "number" && times > 0);
 });
 
 Deno.test("freed memory: is given back again and again, one at a time, until stopped", async () => {

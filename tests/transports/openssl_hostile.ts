@@ -11,7 +11,7 @@ import {
 import { OPENSSL_PATHS, openSslFunctions } from "../../transports/carriers/openssl_library.ts";
 import { TlsContext } from "../../transports/carriers/openssl_tls.ts";
 
-const SSL_CTRL_SET_GROUPS_LIST = 92n;
+const SSL_CTRL_SET_GROUPS_LIST = 92;
 
 function load() {
   for (const path of OPENSSL_PATHS) {
@@ -46,7 +46,7 @@ const lib = openSslFunctions() === undefined ? undefined : load();
 export function contextWith(groups: string): TlsContext {
   const context = TlsContext.client("curl");
   const list = new TextEncoder().encode(`${groups}\0`);
-  if (lib!.SSL_CTX_ctrl(context.pointer, Number(SSL_CTRL_SET_GROUPS_LIST), 0n, list) !== 1n) {
+  if (lib!.SSL_CTX_ctrl(context.pointer, SSL_CTRL_SET_GROUPS_LIST, 0n, list) !== 1n) {
     throw new Error(`groups: ${groups}`);
   }
   return context;
@@ -66,7 +66,7 @@ export class HostileClient {
     lib!.SSL_set_connect_state(this.#ssl);
   }
 
-  /** Goes on with what has come; returns what is to be sent, and whether the handshake is over. */
+  /** Goes on with the handshake, with `bytes` that have come. Returns whether it is over. */
   handshake(bytes: Uint8Array<ArrayBuffer> = new Uint8Array()): boolean {
     lib!.ERR_clear_error();
     if (bytes.length > 0) lib!.BIO_write(this.#in, bytes, bytes.length);
