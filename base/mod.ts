@@ -1,11 +1,12 @@
 /**
  * What every room may import: the errors that a person reads, files written whole or not at all, timers
- * that keep their time, a queue of events, the distance of two samples, addresses as text, reply codes of SOCKS, and where modules are that are
+ * that keep their time, since when bytes may have waited to be reported, a queue of events, the distance of two samples, addresses as text, reply codes of SOCKS, and where modules are that are
  * started by their URL.
  *
  * @module
  */
 export * from "./address_text.ts";
+export * from "./arrival.ts";
 export * from "./atomic_file.ts";
 export * from "./errors.ts";
 export * from "./event_queue.ts";

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers";
+import { turnEnds, workEnds } from "./arrival.ts";
 
 /** The longest delay that the runtime's timers take, in milliseconds. */
 const MAX_DELAY = 2 ** 31 - 1;
@@ -121,6 +122,8 @@ function arm(): void {
 /** One turn of the event loop in which something may be due. */
 function turn(): void {
   const newer = orders;
+  turnEnds();
+  let called = false;
   const began = performance.now();
   let now = began;
   try {
@@ -130,10 +133,12 @@ function turn(): void {
       pop();
       const run = next.run!;
       next.run = undefined;
+      called = true;
       run();
       now = performance.now();
     }
   } finally {
+    if (called) workEnds();
     turning = false;
     arm();
   }

@@ -206,7 +206,7 @@ async function named(file: string, carrier: Case["carrier"]): Promise<Named> {
 }
 
 /** Asks a process for what it has counted. */
-async function statsOf(process: Running): Promise<{ lateness: LatenessSummary }> {
+async function statsOf(process: Running): Promise<{ latenessAtMost: LatenessSummary }> {
   const before = process.output.length;
   await process.write("\n");
   for (let tries = 0; tries < 200; tries++) {
@@ -301,8 +301,8 @@ async function play(
     );
     await sleep(1000 * seconds);
     const counted = {
-      client: (await statsOf(client)).lateness,
-      server: (await statsOf(server)).lateness,
+      client: (await statsOf(client)).latenessAtMost,
+      server: (await statsOf(server)).latenessAtMost,
     };
     await control.stop();
     const machine = await load();

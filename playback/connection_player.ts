@@ -140,6 +140,10 @@ export class ConnectionPlayer implements CoverListener {
   #progress = 0;
   /** While bytes are taken in: when they came. */
   #arrived: number | undefined;
+  /** For how many milliseconds they may have waited before that. */
+  #arrivedDoubt = 0;
+  /** By how many milliseconds the trigger may have been sooner: stated, and never made use of. */
+  #doubt = 0;
   #queuedBefore = 0;
   #peerBefore = 0;
   #advancing = false;
@@ -179,6 +183,7 @@ export class ConnectionPlayer implements CoverListener {
     this.#started = true;
     this.#progress = clock.now();
     this.#trigger = this.#progress - (connection.age ?? connection.reaction ?? 0);
+    this.#doubt = connection.doubt ?? 0;
     try {
       tunnel.connectionOpened(number);
     } catch (error) {
@@ -204,13 +209,14 @@ export class ConnectionPlayer implements CoverListener {
   }
 
   /** Takes what arrived; called by the connection. */
-  onData(bytes: Uint8Array, kept = 0): void {
+  onData(bytes: Uint8Array, kept = 0, doubt = 0): void {
     if (this.#done) return;
     const { clock, stats } = this.#options;
     this.#received += bytes.length;
     stats.received += bytes.length;
     this.#progress = clock.now();
     this.#arrived = this.#progress - kept;
+    this.#arrivedDoubt = doubt;
     this.#take(bytes);
     if (!this.#done) this.#advance(true);
     this.#arrived = undefined;
@@ -347,7 +353,11 @@ export class ConnectionPlayer implements CoverListener {
     if (this.#waited) {
       // What it takes to make sense of the bytes, such as drawing the plan, is no thinking.
       const now = this.#arrived ?? clock.now();
-      this.#trigger = Math.max(this.#trigger, now - (connection.reaction ?? 0));
+      const came = now - (connection.reaction ?? 0);
+      const doubt = this.#arrived === undefined ? 0 : this.#arrivedDoubt;
+      const soonest = Math.max(this.#trigger - this.#doubt, came - doubt);
+      this.#trigger = Math.max(this.#trigger, came);
+      this.#doubt = this.#trigger - soonest;
     }
     this.#waited = false;
     const due = this.#trigger + (message ?? script.close!).time;
@@ -399,7 +409,7 @@ export class ConnectionPlayer implements CoverListener {
       connection.write(buffer);
       this.#writing = false;
       // Late is what has not left in time: filling and encrypting count.
-      if (this.#beginning) stats.lateness.add(clock.now() - this.#due);
+      if (this.#beginning) this.#countLate();
       this.#beginning = false;
       if (this.#done) return;
       const wire = wireSize(size, connection.grid);
@@ -420,7 +430,9 @@ export class ConnectionPlayer implements CoverListener {
     this.#sending = undefined;
     this.#next++;
     this.#progress = now;
-    this.#trigger = planned === this.#due && now - this.#due < FORGIVEN ? this.#due : now;
+    const inTime = planned === this.#due && now - this.#due < FORGIVEN;
+    this.#trigger = inTime ? this.#due : now;
+    if (!inTime) this.#doubt = 0;
     this.advance();
   }
 
@@ -476,6 +488,7 @@ export class ConnectionPlayer implements CoverListener {
       if (this.#timer !== undefined) clock.cancel(this.#timer);
       this.#timer = undefined;
       this.#due = planned;
+      this.#doubt = 0;
       this.#closing = script.close!.how;
       this.#close();
     };
@@ -486,10 +499,10 @@ export class ConnectionPlayer implements CoverListener {
 
   /** Closes as planned, once everything written has left. */
   #close(): void {
-    const { clock, connection, stats } = this.#options;
+    const { clock, connection } = this.#options;
     if (connection.queued > 0 && this.#closing === "rst") return;
     if (this.#closing === "rst") {
-      stats.lateness.add(clock.now() - this.#due);
+      this.#countLate();
       this.#finish({ how: "rst", completed: true });
       return;
     }
@@ -497,8 +510,15 @@ export class ConnectionPlayer implements CoverListener {
     this.#progress = clock.now();
     this.#log(this.#due, { what: "close", how: "fin" });
     connection.close("fin");
-    stats.lateness.add(clock.now() - this.#due);
+    this.#countLate();
     if (!this.#done) this.#options.onClosing?.();
+  }
+
+  #countLate(): void {
+    const { clock, stats } = this.#options;
+    const late = clock.now() - this.#due;
+    stats.lateness.add(late);
+    stats.latenessAtMost.add(late + this.#doubt);
   }
 
   #log(
@@ -516,6 +536,7 @@ export class ConnectionPlayer implements CoverListener {
       control: 0,
       data: 0,
       padding: 0,
+      ...(this.#doubt === 0 ? {} : { doubt: this.#doubt }),
       ...event,
     });
   }

@@ -41,6 +41,8 @@ export interface CoverConnection {
    * `reaction` if absent.
    */
   readonly age?: number;
+  /** Milliseconds by which `age` may be too little, as this node was told late of what ended the handshake; 0 if absent. */
+  readonly doubt?: number;
   /** Where the connection reports to; set once by whoever owns it. Bytes that came before are kept. */
   listener: CoverListener | undefined;
   /**
@@ -64,8 +66,9 @@ export interface CoverListener {
   /**
    * Payload bytes arrived, in order; record boundaries mean nothing. They are not changed afterwards, so that
    * they may be kept. `kept`: for how many milliseconds they have waited for a listener; not at all if absent.
+   * `doubt`: for how many more they may have waited, at most, before this node was told of them.
    */
-  onData(bytes: Uint8Array, kept?: number): void;
+  onData(bytes: Uint8Array, kept?: number, doubt?: number): void;
   /** All that was queued has been taken by the operating system. */
   onDrain?(): void;
   /** The peer ended its direction or the connection broke; called once, nothing follows. */

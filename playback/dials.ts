@@ -158,7 +158,10 @@ export class Dials {
     if (!request.dialled) {
       request.dialled = true;
       // One that was held back is not late but delayed, and counted as that.
-      if (!request.held) stats.lateness.add(time - planned);
+      if (!request.held) {
+        stats.lateness.add(time - planned);
+        stats.latenessAtMost.add(time - planned);
+      }
       request.started(time);
     }
     let answered = false;

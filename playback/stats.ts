@@ -34,6 +34,8 @@ export class EngineStats {
   padding = 0;
   /** Payload bytes received. */
   received = 0;
-  /** How late opens, messages and closes were, in milliseconds. */
+  /** How late opens, messages and closes were, in milliseconds, after what they answer was reported to this node. */
   readonly lateness: Lateness = new Lateness();
+  /** The same, were what they answer as long on this machine before it was reported as it may have been: no later than this. */
+  readonly latenessAtMost: Lateness = new Lateness();
 }

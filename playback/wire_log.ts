@@ -6,6 +6,8 @@ export interface WireEvent {
   readonly time: number;
   /** Milliseconds on the engine's clock that the plan asked for. */
   readonly planned: number;
+  /** Milliseconds by which what it answers may have come sooner than this node was told; none if absent. */
+  readonly doubt?: number;
   /** The tunnel's session and the connection's serial number in it. */
   readonly session: number;
   /** Serial number of the connection in its session. */

@@ -15,7 +15,7 @@ export function statedByLog(
   const own = events.filter((event) => event.session === session && event.serial === serial);
   const records = own.filter(({ what }) => what === "record");
   const late = (event: WireEvent | undefined) =>
-    event === undefined ? undefined : event.time - event.planned;
+    event === undefined ? undefined : event.time - event.planned + (event.doubt ?? 0);
   const stated: (number | undefined)[] = [];
   let row = 0;
   for (const message of messages) {

@@ -406,6 +406,43 @@ Deno.test("times count from when a handshake ended and bytes came, not from when
   assert.deepEqual(written, [2, 11, 20]);
 });
 
+Deno.test("what may have waited before it was reported is stated, and nothing is sent sooner for it", () => {
+  const clock = new VirtualClock();
+  const [near] = new VirtualNetwork(clock).connect();
+  let listener: CoverListener | undefined;
+  const connection = Object.assign(Object.create(near), { id: near.id, grid: near.grid });
+  const written: number[] = [];
+  Object.defineProperties(connection, {
+    queued: { value: 0 },
+    listener: { get: () => listener, set: (given) => listener = given },
+    write: { value: () => written.push(clock.now()) },
+    close: { value: () => {} },
+  });
+  const ask = (time: number) => ({ type: "data" as const, size: 100, time });
+  const plan: ConnectionPlan = {
+    exchanges: [
+      { request: ask(5), response: [{ type: "data", size: 200, time: 8 }] },
+      { request: ask(5), response: [] },
+      { request: ask(1), response: [{ type: "data", size: 200, time: 8 }] },
+      { request: ask(4), response: [] },
+    ],
+    close: { by: "client", how: "fin", time: 2 },
+  };
+  const client = play(clock, connection, "client", new Script(TLS_GRID, plan));
+  clock.run(10);
+  // As much before the trigger's own time as that can have been: not before our own message, at 5.
+  listener!.onData(new Uint8Array(178), 0, 30);
+  clock.run(20);
+  assert.deepEqual(written, [5, 15, 16]);
+  listener!.onData(new Uint8Array(178), 1, 2);
+  clock.run(30);
+  assert.deepEqual(written, [5, 15, 16, 23]);
+  const doubts = client.log.events.map(({ doubt }) => doubt ?? 0);
+  assert.deepEqual(doubts, [0, 5, 5, 2, 2]);
+  assert.equal(client.stats.lateness.max, 0);
+  assert.equal(client.stats.latenessAtMost.max, 5);
+});
+
 Deno.test("what is due when its trigger arrives is sent before the arrival's turn is over", () => {
   const clock = new VirtualClock();
   const [near, far] = new VirtualNetwork(clock).connect();

@@ -1,3 +1,4 @@
+import { attend, earliestArrival } from "../../base/mod.ts";
 import type { CloseReason, CoverListener } from "../../playback/cover_connection.ts";
 
 /** Bytes kept for a listener that is not there yet. */
@@ -8,10 +9,13 @@ interface Early {
   readonly bytes: Uint8Array;
   /** When they came. */
   readonly came: number;
+  /** For how many milliseconds they may have waited before that. */
+  readonly doubt: number;
 }
 
 /**
- * What a connection has for its listener: bytes, kept while there is none (it is told for how long), and the end,
+ * What a connection has for its listener: bytes, kept while there is none (it is told for how long, and for
+ * how long they may have waited to be reported), and the end,
  * told once and after all bytes.
  *
  * @example
@@ -31,17 +35,24 @@ export class Inbox {
   #early: Early[] = [];
   #earlyBytes = 0;
   #came: number | undefined;
+  #doubt = 0;
   #ended: CloseReason | undefined;
   #told = false;
 
   /** `tooMuch` is called when more than 65,536 bytes wait for a listener. */
   constructor(tooMuch: () => void) {
     this.#tooMuch = tooMuch;
+    attend();
   }
 
   /** When bytes last came, by `performance.now()`; undefined if none have. */
   get came(): number | undefined {
     return this.#came;
+  }
+
+  /** For how many milliseconds they may have waited before that. */
+  get doubt(): number {
+    return this.#doubt;
   }
 
   /** Who is told, first of what came before. */
@@ -53,9 +64,9 @@ export class Inbox {
     this.#listener = listener;
     // A listener may hand the connection on while it is told of these bytes.
     while (listener !== undefined && this.#listener === listener && this.#early.length > 0) {
-      const { bytes, came } = this.#early.shift()!;
+      const { bytes, came, doubt } = this.#early.shift()!;
       this.#earlyBytes -= bytes.length;
-      listener.onData(bytes, performance.now() - came);
+      listener.onData(bytes, performance.now() - came, doubt);
     }
     this.#tellEnd();
   }
@@ -64,12 +75,12 @@ export class Inbox {
   received(bytes: Uint8Array, came?: number): void {
     const now = performance.now();
     this.#came = came ?? now;
+    this.#doubt = Math.max(0, this.#came - earliestArrival());
     if (this.#listener !== undefined) {
-      if (came === undefined) this.#listener.onData(bytes);
-      else this.#listener.onData(bytes, now - came);
+      this.#listener.onData(bytes, now - this.#came, this.#doubt);
       return;
     }
-    this.#early.push({ bytes: bytes.slice(), came: this.#came });
+    this.#early.push({ bytes: bytes.slice(), came: this.#came, doubt: this.#doubt });
     this.#earlyBytes += bytes.length;
     if (this.#earlyBytes > EARLY_LIMIT) this.#tooMuch();
   }
@@ -77,7 +88,8 @@ export class Inbox {
   /** Gives bytes back, those that came last, for the listener that is set next. */
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#early.unshift({ bytes: bytes.slice(), came: this.#came ?? performance.now() });
+    const came = this.#came ?? performance.now();
+    this.#early.unshift({ bytes: bytes.slice(), came, doubt: this.#doubt });
     this.#earlyBytes += bytes.length;
   }
 

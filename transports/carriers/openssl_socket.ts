@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
+import { attend, earliestArrival } from "../../base/mod.ts";
 import {
   CLOSED,
   LONGEST_PLAINTEXT,
@@ -62,6 +63,7 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     eachRecord = false,
   ) {
     super();
+    attend();
     this.#eachRecord = eachRecord;
     this.#raw = raw;
     this.#session = session;
@@ -168,6 +170,8 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
     if (this.#state === "broken" || this.#peerEnded) return;
     this.#fed = true;
     this.came = performance.now();
+    // Before the handshake's work, which others may wait for.
+    earliestArrival();
     this.#session.feed(bytes);
     if (!this.#held) this.#advance(bytes);
   }

@@ -11,8 +11,8 @@ const MOST_HELD = 80 * 1024;
  * over, less those that the kernel has had from it: it tells anybody for any TCP connection how many are acknowledged and
  * how many are not (sock_diag(7), since Linux 4.1). It is asked only where many may wait, and not again if it does not say.
  *
- * The program has `taken()`, whether the pipe is empty, and `ours(LOCAL, REMOTE, INODE)`, whether a line of /proc/net/tcp
- * is the connection.
+ * The program has `taken()`, whether the pipe is empty, and `request()`, the `question(FAMILY, [OURS, PEERS], [PORTS])`
+ * of its connection; it may have it made in a quiet moment by `prepare()`.
  */
 export const BACKLOG = `
 # Bytes on the wire that were handed over, and those of them that may wait.
@@ -25,30 +25,22 @@ sub handed {
   $held += $packet;
 }
 
-# Numbers are Linux's: SOCK_DIAG_BY_FAMILY, INET_DIAG_INFO and so on.
-sub request {
-  for my $family (2, 10) {
-    open(my $table, "<", $family == 2 ? "/proc/net/tcp" : "/proc/net/tcp6") or next;
-    while (my $line = <$table>) {
-      my ($local, $remote, $inode) = (split " ", $line)[1, 2, 9];
-      next if !ours($local, $remote, $inode);
-      my (@addresses, @ports);
-      for ($local, $remote) {
-        my ($address, $port) = split /:/;
-        push @addresses, pack("L*", map { hex } $address =~ /.{8}/g);
-        push @ports, hex $port;
-      }
-      socket($kernel, 16, 3, 4) or return "";
-      return pack("LSSLL CCCCL nn a16 a16 LLL", 72, 20, 1, 1, 0,
-        $family, 6, 2, 0, 0xffffffff, @ports, @addresses, 0, 0xffffffff, 0xffffffff);
-    }
-  }
-  return "";
+# What to ask of a connection: its family, both addresses (ours first) and both ports. Numbers are Linux's:
+# SOCK_DIAG_BY_FAMILY, INET_DIAG_INFO and so on.
+sub question {
+  my ($family, $addresses, $ports) = @_;
+  socket($kernel, 16, 3, 4) or return "";
+  return pack("LSSLL CCCCL nn a16 a16 LLL", 72, 20, 1, 1, 0,
+    $family, 6, 2, 0, 0xffffffff, @$ports, @$addresses, 0, 0xffffffff, 0xffffffff);
+}
+
+sub prepare {
+  $request = eval { request() } // "" if !defined $request;
 }
 
 # Bytes that the kernel has had, and those of them that are not acknowledged.
 sub written {
-  $request = eval { request() } // "" if !defined $request;
+  prepare();
   return if $request eq "" || !send($kernel, $request, 0);
   return if !defined recv($kernel, my $answer, 8192, 0x40);
   return if length $answer < 88 || unpack("x4 S", $answer) != 20;

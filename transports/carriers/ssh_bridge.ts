@@ -57,17 +57,18 @@ sub taken {
   return !ioctl(STDOUT, $FIONREAD, $waiting) || unpack("i", $waiting) == 0;
 }
 
-my $connection;
-sub ours {
-  if (!defined $connection) {
-    require Socket;
-    my ($address, $port, undef, $own) = split / /, $ENV{SSH_CONNECTION};
-    $address =~ s/%.*//;
-    my $bytes = Socket::inet_pton($address =~ /:/ ? 10 : 2, $address);
-    $connection = sprintf(":%04X ", $own) . join("", map { sprintf "%08X", $_ } unpack("L*", $bytes)) .
-      sprintf(":%04X", $port);
-  }
-  return substr("$_[0] $_[1]", -length $connection) eq $connection;
+sub packed {
+  my ($text) = @_;
+  return pack("C4", split /\\./, $text) if $text !~ /:/;
+  $text =~ s/%.*//;
+  my ($front, $back) = map { [map { hex } split /:/] } split(/::/, $text, 2), "";
+  return pack("n8", @$front, (0) x (8 - @$front - @$back), @$back);
+}
+# Not looked for in /proc/net/tcp: that takes milliseconds.
+sub request {
+  my ($address, $port, $own, $ownPort) = split / /, $ENV{SSH_CONNECTION};
+  my $family = $address =~ /:/ ? 10 : 2;
+  return question($family, [packed($own), packed($address)], [$ownPort, $port]);
 }
 ${BACKLOG}
 # Seconds at most until sshd is asked again.

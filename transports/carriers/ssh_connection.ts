@@ -150,6 +150,10 @@ export class SshConnection implements CarrierConnection {
     this.#opened = performance.now();
   }
 
+  get doubt(): number {
+    return this.#inbox.doubt;
+  }
+
   get listener(): CoverListener | undefined {
     return this.#inbox.listener;
   }

@@ -4,6 +4,9 @@ import { SSH_GRID } from "./ssh_connection.ts";
 /** What the launcher says on stderr when the program has taken all that was written. */
 export const TAKEN = "trafficmimic: taken";
 
+/** Bytes of a connection from which on its backlog may have to be asked for, and milliseconds without a frame in which that is prepared. */
+const MANY = 16 * 1024, QUIET = 5;
+
 /**
  * A program for perl that starts `ssh` with the arguments that follow it, and hands it what is written to its stdin: in
  * frames (a length of 4 bytes, then the bytes), each of them one write into a pipe that `ssh` has read empty, while
@@ -29,12 +32,26 @@ sub taken {
   my $waiting = pack("i", 0);
   return !ioctl($write, $FIONREAD, $waiting) || unpack("i", $waiting) == 0;
 }
-my %sockets;
-sub ours {
-  if (!%sockets && opendir(my $folder, "/proc/$ssh/fd")) {
-    $sockets{readlink("/proc/$ssh/fd/$_") // ""} = 1 for readdir $folder;
+# It takes milliseconds.
+sub request {
+  my %sockets;
+  opendir(my $folder, "/proc/$ssh/fd") or return "";
+  $sockets{readlink("/proc/$ssh/fd/$_") // ""} = 1 for readdir $folder;
+  for my $family (2, 10) {
+    open(my $table, "<", $family == 2 ? "/proc/net/tcp" : "/proc/net/tcp6") or next;
+    while (my $line = <$table>) {
+      my ($local, $remote, $inode) = (split " ", $line)[1, 2, 9];
+      next if !$sockets{"socket:[$inode]"};
+      my (@addresses, @ports);
+      for ($local, $remote) {
+        my ($address, $port) = split /:/;
+        push @addresses, pack("L*", map { hex } $address =~ /.{8}/g);
+        push @ports, hex $port;
+      }
+      return question($family, \\@addresses, \\@ports);
+    }
   }
-  return $sockets{"socket:[$_[2]]"};
+  return "";
 }
 ${BACKLOG}
 sub drained {
@@ -51,7 +68,13 @@ sub room {
     select(undef, undef, undef, $pause);
   }
 }
+sub quiet {
+  my $reads = "";
+  vec($reads, 0, 1) = 1;
+  return !select($reads, undef, undef, ${QUIET / 1000});
+}
 while (1) {
+  prepare() if !defined $request && $held > ${MANY} && $bytes eq "" && quiet();
   more() while length $bytes < 4;
   my $size = unpack("N", $bytes);
   more() while length $bytes < 4 + $size;

@@ -1,4 +1,4 @@
-import { UserError } from "../../base/mod.ts";
+import { attend, UserError } from "../../base/mod.ts";
 import { LAUNCHER } from "./ssh_launcher.ts";
 
 /** Where each program is, and its package in Debian. */
@@ -152,6 +152,7 @@ export async function readLines(
 ): Promise<void> {
   let rest = "";
   for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    attend();
     const lines = (rest + text).split(/\r?\n/);
     rest = lines.pop()!.slice(0, 4096);
     for (const line of lines) onLine(line);

@@ -115,6 +115,10 @@ class TlsConnection implements CarrierConnection {
       (came === undefined ? this.#begun - this.#departure : came - this.reaction);
   }
 
+  get doubt(): number {
+    return this.#inbox.doubt;
+  }
+
   get listener(): CoverListener | undefined {
     return this.#inbox.listener;
   }
