@@ -27,6 +27,7 @@ export * from "./openings.ts";
 export * from "./plan_codec.ts";
 export * from "./plans_sent.ts";
 export * from "./policy.ts";
+export * from "./refusals.ts";
 export * from "./reliable_tunnel.ts";
 export * from "./schedule.ts";
 export * from "./script.ts";

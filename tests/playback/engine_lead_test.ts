@@ -5,7 +5,7 @@ import { MAX_ATTEMPTS } from "../../playback/first_message.ts";
 import { LocalPlans } from "../../models/plans.ts";
 import { chooseKind, Kinds, volumeOf } from "../../playback/kinds.ts";
 import { Lead, planKey } from "../../playback/lead.ts";
-import { MasterRefusedError, SlaveRefusedError } from "../../playback/opener.ts";
+import { MasterRefusedError, SlaveRefusedError } from "../../playback/refusals.ts";
 import { DEFAULT_POLICY } from "../../playback/policy.ts";
 import { recordsOf } from "../../playback/script.ts";
 import { TLS_GRID } from "../../playback/virtual_network.ts";

@@ -14,7 +14,7 @@ import {
 import { drawPlan, fitInline } from "../../playback/first_message.ts";
 import { LocalPlans } from "../../models/plans.ts";
 import type { PlanForm } from "../../playback/engine_frames.ts";
-import { SlaveRefusedError } from "../../playback/opener.ts";
+import { SlaveRefusedError } from "../../playback/refusals.ts";
 import { PlanDecoder } from "../../playback/plan_codec.ts";
 import { DEFAULT_POLICY } from "../../playback/policy.ts";
 import { Script } from "../../playback/script.ts";
