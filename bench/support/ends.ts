@@ -16,7 +16,7 @@ export class EndProcess implements AsyncDisposable {
       args: [Deno.execPath(), "run", "--no-prompt", "--no-check", "--quiet"]
         .concat([
           // As the tasks of both ends.
-          "--v8-flags=--heap-growing-percent=100",
+          "--v8-flags=--heap-growing-percent=100,--initial-old-space-size=64",
           "--allow-net=127.0.0.1",
           "--allow-read",
           "--allow-write",

@@ -75,7 +75,7 @@ export function ownPt(): string[] {
     "--no-prompt",
     "--no-check",
     "--quiet",
-    "--v8-flags=--heap-growing-percent=100",
+    "--v8-flags=--heap-growing-percent=100,--initial-old-space-size=64",
     "--allow-net",
     "--allow-read",
     "--allow-write",

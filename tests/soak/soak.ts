@@ -181,7 +181,7 @@ function node(file: string, ...args: string[]): string[] {
     Deno.execPath(),
     ...["run", "--quiet", "--no-prompt", "--no-check", "--allow-net"],
     // As the tasks of both ends, besides what measures.
-    "--v8-flags=--expose-gc,--heap-growing-percent=100",
+    "--v8-flags=--expose-gc,--heap-growing-percent=100,--initial-old-space-size=64",
     ...[
       "--allow-read",
       "--allow-write",

@@ -112,7 +112,7 @@ async function soak(
       "--quiet",
       "--no-prompt",
       "--no-check",
-      "--v8-flags=--expose-gc,--heap-growing-percent=100",
+      "--v8-flags=--expose-gc,--heap-growing-percent=100,--initial-old-space-size=64",
     ],
     ...["--allow-ffi", "--allow-net", "--allow-read", "--allow-write"],
     ...[program, JSON.stringify(task)],

@@ -114,7 +114,15 @@ Deno.test("freed memory: both ends' tasks and the launcher hold V8's garbage to 
     const name of ["client", "client:plugin", "client:ssh", "pt", "pt:ssh", "server", "server:ssh"]
   ) {
     const task = tasks[name]!;
-    assert.match(task, / --v8-flags=--heap-growing-percent=100 .*cli\/main\.ts/, name);
-    assert.match(launcherCases({ [name]: task }), / --v8-flags=--heap-growing-percent=100 /, name);
+    assert.match(
+      task,
+      / --v8-flags=--heap-growing-percent=100,--initial-old-space-size=64 .*cli\/main\.ts/,
+      name,
+    );
+    assert.match(
+      launcherCases({ [name]: task }),
+      / --v8-flags=--heap-growing-percent=100,--initial-old-space-size=64 /,
+      name,
+    );
   }
 });

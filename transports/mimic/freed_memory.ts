@@ -3,8 +3,9 @@
  * work is. Left alone glibc returns only what lies at its heap's end: buffers of some kilobytes come and go between
  * small ones that stay, so the end never sinks, and what a flood needed stays resident.
  *
- * Garbage is the other half: the tasks start V8 with `--heap-growing-percent=100`, for by itself it lets garbage
- * become three times of what is alive, and the buffers and sockets that garbage owns wait as long.
+ * Garbage is the other half: by itself V8 lets it become three times of what is alive, at first some hundred megabytes,
+ * and the buffers and sockets that garbage owns wait as long. So the tasks start V8 with `--heap-growing-percent=100`
+ * and, for the first time, `--initial-old-space-size=64`.
  *
  * @module
  */
