@@ -1,22 +1,13 @@
 import * as v from "valibot";
 import type {
   ConnectionPlan,
-  CoverModel,
   DataRequest,
   End,
-  EpisodePlan,
   ModelDescription,
   ModelRequest,
-  SessionPlan,
 } from "./cover_model.ts";
-import {
-  drawConnectionGap,
-  drawEpisode,
-  drawPause,
-  drawSession,
-  type Layers,
-  layersSchema,
-} from "./layers.ts";
+import { LayeredModel } from "./layered_model.ts";
+import { drawPause, type Layers, layersSchema } from "./layers.ts";
 import { countSchema, timeSchema } from "./quantile_table.ts";
 import type { Random } from "./random.ts";
 import {
@@ -226,7 +217,7 @@ function carriedLead(lead: number, observed: number, drawn: number): number {
  * quarter of the neighbours. What was seen twice by chance moves. All sizes keep to the protocol's step
  * (SSH's blocks).
  */
-export class ConditionalModel implements CoverModel {
+export class ConditionalModel extends LayeredModel {
   readonly #content: ConditionalContent;
   readonly #rows: ExchangeRow[] = [];
   /** For each row, the connection that it belongs to. */
@@ -245,7 +236,8 @@ export class ConditionalModel implements CoverModel {
   readonly #most: number;
 
   /** A model of validated `content`. */
-  constructor(content: ConditionalContent, readonly description: ModelDescription) {
+  constructor(content: ConditionalContent, description: ModelDescription) {
+    super(content.layers, description);
     this.#content = content;
     const seen = { client: new Map<number, number>(), server: new Map<number, number>() };
     const seenAt = new Map<string, Map<number, number>>();
@@ -283,26 +275,6 @@ export class ConditionalModel implements CoverModel {
       const side = place.startsWith("client") ? "client" : "server";
       this.#fixedAt.set(place, peaks(sizes, content.sizeStep[side], least));
     }
-  }
-
-  /** Connections of one client that were open at once, at most. */
-  get mostOpen(): number | undefined {
-    return this.#content.layers.open;
-  }
-
-  /** One session; undefined where the captures showed none. */
-  session(random: Random): SessionPlan | undefined {
-    return drawSession(this.#content.layers, random);
-  }
-
-  /** One episode; undefined where the captures showed none. */
-  episode(random: Random): EpisodePlan | undefined {
-    return drawEpisode(this.#content.layers, random);
-  }
-
-  /** The gap after a connection. */
-  connectionGap(random: Random): number | "close" {
-    return drawConnectionGap(this.#content.layers, random);
   }
 
   /** How long a person who goes on takes until the next thing; undefined where the captures did not show it. */

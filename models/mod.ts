@@ -19,6 +19,7 @@ export {
   SEED_CONSTANT_RATE,
 } from "./constant_rate.ts";
 export * from "./cover_model.ts";
+export { LayeredModel } from "./layered_model.ts";
 export { drawConnectionGap, drawEpisode, drawPause, drawSession, type Layers } from "./layers.ts";
 export {
   MODEL_VERSION,

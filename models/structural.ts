@@ -1,21 +1,13 @@
 import * as v from "valibot";
 import type {
   ConnectionPlan,
-  CoverModel,
   DataRequest,
   End,
-  EpisodePlan,
   ModelDescription,
   ModelRequest,
-  SessionPlan,
 } from "./cover_model.ts";
-import {
-  drawConnectionGap,
-  drawEpisode,
-  drawSession,
-  type Layers,
-  layersSchema,
-} from "./layers.ts";
+import { LayeredModel } from "./layered_model.ts";
+import { type Layers, layersSchema } from "./layers.ts";
 import {
   countSchema,
   drawFrom,
@@ -108,32 +100,13 @@ function drawRecords(table: StepTable, size: number, random: Random): number[] {
  * connection. Server think time is included, network features are left out. It is the baseline that
  * the conditional model is measured against.
  */
-export class StructuralModel implements CoverModel {
+export class StructuralModel extends LayeredModel {
   readonly #content: StructuralContent;
 
   /** A model of validated `content`. */
-  constructor(content: StructuralContent, readonly description: ModelDescription) {
+  constructor(content: StructuralContent, description: ModelDescription) {
+    super(content.layers, description);
     this.#content = content;
-  }
-
-  /** Connections of one client that were open at once, at most. */
-  get mostOpen(): number | undefined {
-    return this.#content.layers.open;
-  }
-
-  /** One session; undefined where the captures showed none. */
-  session(random: Random): SessionPlan | undefined {
-    return drawSession(this.#content.layers, random);
-  }
-
-  /** One episode; undefined where the captures showed none. */
-  episode(random: Random): EpisodePlan | undefined {
-    return drawEpisode(this.#content.layers, random);
-  }
-
-  /** The gap after a connection. */
-  connectionGap(random: Random): number | "close" {
-    return drawConnectionGap(this.#content.layers, random);
   }
 
   #message(size: number, time: number, table: StepTable | undefined, random: Random): DataRequest {
