@@ -7,8 +7,8 @@ import { Opener } from "../../playback/opener.ts";
 import { Acceptor } from "../../playback/acceptor.ts";
 import { ReliableTunnel } from "../../playback/tunnel.ts";
 import { VirtualNetwork } from "../../playback/virtual_network.ts";
-import { WireLog } from "../../playback/wire_log.ts";
 import { TestModel } from "./engine_world.ts";
+import { WireLog } from "./wire_log.ts";
 
 Deno.test("the wall clock never calls early, forgets what was cancelled, waits long", async () => {
   const clock = new SystemClock();

@@ -12,8 +12,8 @@ import {
   type VirtualConnection,
   VirtualNetwork,
 } from "../../playback/virtual_network.ts";
-import { WireLog } from "../../playback/wire_log.ts";
 import { anyPlan } from "./engine_plans.ts";
+import { WireLog } from "./wire_log.ts";
 
 /** A tunnel of nothing but padding, which remembers what it was asked. */
 class NoTunnel implements TunnelPort {

@@ -17,7 +17,7 @@ import type { TunnelStream } from "../../playback/stream.ts";
 import { ReliableTunnel } from "../../playback/tunnel.ts";
 import { VirtualClock } from "../../playback/virtual_clock.ts";
 import { type LinkModel, VirtualNetwork } from "../../playback/virtual_network.ts";
-import { WireLog } from "../../playback/wire_log.ts";
+import { WireLog } from "./wire_log.ts";
 
 /** What a {@linkcode TestModel} draws from. */
 export interface TestModelOptions {
