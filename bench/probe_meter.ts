@@ -58,7 +58,11 @@ export class Meter {
         sending = sending.then(async () => {
           const step = drip === undefined ? bytes.length : 1;
           // What the prober says to a server's end is not the question.
-          for (let at = 0; at < bytes.length && this.#endedAt === 0; at += step) {
+          for (
+            let at = 0;
+            at < bytes.length && this.#endedAt === 0 && !far.destroyed;
+            at += step
+          ) {
             far.write(bytes.subarray(at, at + step));
             if (drip !== undefined) await pause(drip);
           }

@@ -169,6 +169,7 @@ function probesOf(
     dialogue("EHLO, then silence", [EHLO]),
     dialogue("EHLO, then half close", [EHLO], { close: true }),
     dialogue("EHLO, a byte each 5 ms, QUIT", [EHLO, "QUIT\r\n"], { drip: 5 }),
+    dialogue("EHLO, a byte each second", [EHLO], { drip: 1000 }),
     dialogue("half a command, then silence", ["EHLO stran"]),
     dialogue("commands", [
       ...["HELO stranger.example\r\n", "VRFY root\r\n", "EXPN x\r\n", "HELP\r\n", "RSET\r\n"],

@@ -79,6 +79,7 @@ function probesOf(folder: string, replayed: Uint8Array): Probe[] {
     say("a version, then silence", version),
     say("a version, then half close", version, true),
     say("a version, a byte each 5 ms", version, false, 5),
+    say("a version, a byte each second", version, false, 1000),
     say("a version without an end", "SSH-2.0-probe"),
     say("a version of 300 characters", `SSH-2.0-${"x".repeat(300)}\r\n`),
     say("an endless version", `SSH-2.0-${"x".repeat(20_000)}`),

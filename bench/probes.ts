@@ -172,6 +172,7 @@ export function probes(
     raw("a hello, then silence", fresh),
     raw("a hello, then half close", fresh, { close: true }),
     raw("a hello, a byte each 2 ms, then silence", fresh, { drip: 2 }),
+    raw("a hello, a byte each second", fresh, { drip: 1000 }),
     raw("a malformed hello", malformed),
     raw("a hello in two records", () => {
       const hello = fresh();
