@@ -9,13 +9,14 @@
  * @module
  */
 import net from "node:net";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import tls from "node:tls";
-import { formatAddress, ListenError, socketReason } from "../../base/mod.ts";
+import { formatAddress, socketReason } from "../../base/mod.ts";
 import type { Carrier, CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
 import { publicKeyPin } from "./certificate.ts";
 import { ConnectError } from "./errors.ts";
 import { LaterSocket } from "./genuine.ts";
+import { listenAt } from "./listen_at.ts";
 import { acceptTls, connectTls, tlsFace } from "./tls.ts";
 import { SeenRandoms, sortFirstFlight } from "./tls_first_flight.ts";
 import { clientNote, serverNote } from "./tls_openssl.ts";
@@ -252,27 +253,12 @@ async function listen(
       dialogues.add(raw, cut);
     });
   });
-  return await new Promise((resolve, reject) => {
-    server.once("error", (error) => {
-      reject(new ListenError(formatAddress({ host: hostname, port }), "--listen", error));
-    });
-    server.listen(port, hostname, () => {
-      const bound = server.address() as AddressInfo;
-      resolve({
-        hostname: bound.address,
-        port: bound.port,
-        pin: identity.pin,
-        renew: (renewed) => {
-          face = tlsFace(renewed, alpn);
-        },
-        close: () => {
-          server.close();
-          dialogues.drop();
-          strangers.drop();
-          return Promise.resolve();
-        },
-      });
-    });
+  return await listenAt(server, hostname, port, {
+    pin: identity.pin,
+    renew: (renewed) => {
+      face = tlsFace(renewed, alpn);
+    },
+    waiting: [dialogues, strangers],
   });
 }
 

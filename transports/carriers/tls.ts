@@ -9,10 +9,8 @@
  * @module
  */
 import net from "node:net";
-import type { AddressInfo } from "node:net";
 import { Buffer } from "node:buffer";
-import { bracketed, formatAddress, ListenError, socketReason } from "../../base/mod.ts";
-import type { CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
+import { bracketed, formatAddress, socketReason } from "../../base/mod.ts";
 import type {
   Carrier,
   CarrierClientOptions,
@@ -22,148 +20,19 @@ import type {
 } from "./carrier.ts";
 import { certificateDigest, publicKeyPin, type ServerIdentity } from "./certificate.ts";
 import { CertificateError, ConnectError, WrongCertificate } from "./errors.ts";
-import { Inbox } from "./inbox.ts";
-import { Outbox } from "./outbox.ts";
+import { listenAt } from "./listen_at.ts";
+import { TlsConnection } from "./tls_connection.ts";
 import { denoTls } from "./tls_deno.ts";
 import type { SecureSocket, TlsAccept, TlsEngine, TlsSight } from "./tls_engine.ts";
-import { type GenuineAddress, SeenRandoms, sortFirstFlight, wasReset } from "./tls_first_flight.ts";
+import { type GenuineAddress, SeenRandoms, sortFirstFlight } from "./tls_first_flight.ts";
 import { listenFronted, upgrade } from "./tls_fronted.ts";
 import { genuineDigest, GenuineTls } from "./tls_genuine.ts";
 import { clientNote, openSslClient, openSslServer, serverNote } from "./tls_openssl.ts";
 import { Turnstile } from "./turnstile.ts";
 import { Waiting } from "./waiting.ts";
 
-/** A TLS 1.3 record: 5 bytes of header, 1 of inner type, 16 of tag; at most 2^14 bytes of payload. */
-export const TLS_GRID: SizeGrid = { overhead: 22, maxPayload: 16384 };
-
-/** Size on the wire of the alert that each end sends when it closes by FIN, in bytes. */
-export const TLS_CLOSE_NOTIFY = 24;
-
 /** Milliseconds that a handshake may take before the connection is dropped. */
 const HANDSHAKE_DEADLINE = 60_000;
-
-class TlsConnection implements CarrierConnection {
-  readonly grid = TLS_GRID;
-  readonly reaction: number;
-  readonly id: string;
-  readonly localPort: number;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly #raw: net.Socket;
-  readonly #socket: SecureSocket;
-  readonly #departure: number;
-  #quiet = false;
-  readonly #inbox = new Inbox(() => this.close("rst"));
-  readonly #outbox: Outbox;
-  readonly #begun: number;
-
-  /** `id` is the client's port, at either end: the one that tells connections apart in a recording. */
-  constructor(
-    raw: net.Socket,
-    socket: SecureSocket,
-    engine: TlsEngine,
-    end: "client" | "server",
-    readonly certificateDigest: Uint8Array,
-    readonly genuine?: OpenGenuine,
-    begun = performance.now(),
-  ) {
-    this.reaction = engine.reaction;
-    this.#departure = engine.departure;
-    this.#begun = begun;
-    this.#raw = raw;
-    this.#socket = socket;
-    this.localPort = raw.localPort ?? 0;
-    this.remoteAddress = raw.remoteAddress ?? "";
-    this.remotePort = raw.remotePort ?? 0;
-    this.id = String(end === "client" ? this.localPort : this.remotePort);
-    this.#outbox = new Outbox({
-      send: (payload, sent) => void socket.write(payload, sent),
-      end: () => void (this.#quiet && socket.leave !== undefined ? socket.leave() : socket.end()),
-      reset: () => {
-        raw.resetAndDestroy();
-        socket.destroy();
-      },
-      drained: () => this.listener?.onDrain?.(),
-    });
-    socket.on("data", (bytes: Uint8Array) => this.#inbox.received(bytes, socket.came));
-    socket.on("end", () => {
-      if (this.#outbox.closing !== undefined || !wasReset(raw)) return this.#inbox.over("fin");
-      // Half open, as it would be kept: nobody else lets go of it.
-      this.#release();
-      this.#inbox.over("rst");
-    });
-    socket.on("error", (error: { code?: string }) => {
-      this.#release();
-      this.#inbox.over(error.code === "ECONNRESET" || error.code === "EPIPE" ? "rst" : "error");
-    });
-    const closed = () => {
-      this.#outbox.over();
-      this.#inbox.over(this.#outbox.closing ?? "error");
-    };
-    socket.on("close", closed);
-    raw.on("close", closed);
-    raw.on("error", () => {});
-  }
-
-  /**
-   * Milliseconds since the handshake ended (a client's last word has left when we are told of it), or since bytes
-   * came that belong to the carrier.
-   */
-  get age(): number {
-    const { came } = this.#inbox;
-    return performance.now() -
-      (came === undefined ? this.#begun - this.#departure : came - this.reaction);
-  }
-
-  get doubt(): number {
-    return this.#inbox.doubt;
-  }
-
-  get listener(): CoverListener | undefined {
-    return this.#inbox.listener;
-  }
-
-  set listener(listener: CoverListener | undefined) {
-    this.#inbox.listener = listener;
-  }
-
-  get queued(): number {
-    return this.#outbox.queued;
-  }
-
-  write(payload: Uint8Array): void {
-    if (this.#outbox.closing !== undefined || payload.length === 0) return;
-    if (payload.length > TLS_GRID.maxPayload) {
-      throw new RangeError(`a record holds ${TLS_GRID.maxPayload} bytes, not ${payload.length}`);
-    }
-    if (this.#socket.writable) this.#outbox.put(payload.slice());
-  }
-
-  writeFree(payload: Uint8Array): void {
-    if (this.#outbox.closing !== undefined || payload.length === 0) return;
-    if (this.#socket.writable) this.#outbox.put(payload);
-  }
-
-  close(how: "fin" | "rst"): void {
-    this.#outbox.close(how);
-  }
-
-  closeQuietly(): void {
-    this.#quiet = true;
-    this.close("fin");
-  }
-
-  unread(bytes: Uint8Array): void {
-    this.#inbox.unread(bytes);
-  }
-
-  /** Lets go of a connection that has broken. */
-  #release(): void {
-    this.#outbox.drop();
-    this.#raw.destroy();
-    this.#socket.destroy();
-  }
-}
 
 /** The certificate that was seen last, and the pin of its key: a server shows the same each time. */
 let lastSeen:
@@ -461,26 +330,12 @@ export function listenTls(
     });
     handshakes.add(raw, cut);
   });
-  return new Promise((resolve, reject) => {
-    const address = formatAddress({ host: hostname, port });
-    server.once("error", (error) => reject(new ListenError(address, "--listen", error)));
-    server.listen(port, hostname, () => {
-      const bound = server.address() as AddressInfo;
-      resolve({
-        hostname: bound.address,
-        port: bound.port,
-        pin: options.identity.pin,
-        renew: (identity) => {
-          shown = tlsFace(identity, alpn, options.engine, exposed);
-        },
-        close: () => {
-          server.close();
-          handshakes.drop();
-          strangers.drop();
-          return Promise.resolve();
-        },
-      });
-    });
+  return listenAt(server, hostname, port, {
+    pin: options.identity.pin,
+    renew: (identity) => {
+      shown = tlsFace(identity, alpn, options.engine, exposed);
+    },
+    waiting: [handshakes, strangers],
   });
 }
 

@@ -11,15 +11,15 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import net from "node:net";
-import type { AddressInfo } from "node:net";
-import { formatAddress, ListenError } from "../../base/mod.ts";
+import { formatAddress } from "../../base/mod.ts";
 import type { CoverListener } from "../../playback/cover_connection.ts";
 import type { CarrierConnection, CarrierServer } from "./carrier.ts";
 import type { ServerIdentity } from "./certificate.ts";
 import { ConnectError } from "./errors.ts";
 import { Inbox } from "./inbox.ts";
+import { listenAt } from "./listen_at.ts";
 import { Outbox } from "./outbox.ts";
-import { TLS_GRID } from "./tls.ts";
+import { TLS_GRID } from "./tls_connection.ts";
 import { wasReset } from "./tls_first_flight.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -289,25 +289,12 @@ export function listenFronted(
     raw.on("data", onData);
     raw.on("end", onEnd);
   });
-  return new Promise((resolve, reject) => {
-    const address = formatAddress({ host: hostname, port });
-    server.once("error", (error) => reject(new ListenError(address, "--listen", error)));
-    server.listen(port, hostname, () => {
-      const bound = server.address() as AddressInfo;
-      resolve({
-        hostname: bound.address,
-        port: bound.port,
-        pin: options.identity.pin,
-        renew: (identity) => {
-          digest = identity.digest;
-        },
-        close: () => {
-          server.close();
-          waiting.drop();
-          return Promise.resolve();
-        },
-      });
-    });
+  return listenAt(server, hostname, port, {
+    pin: options.identity.pin,
+    renew: (identity) => {
+      digest = identity.digest;
+    },
+    waiting: [waiting],
   });
 }
 
