@@ -102,7 +102,8 @@ Deno.test({
           const got: Uint8Array[] = [];
           for (let at = 0; at < wire.length; at += cut) {
             to.feed(wire.slice(at, at + cut));
-            for (let n; (n = to.read(room)) !== NOTHING;) got.push(room.slice(0, n));
+            // A ticket that came before is nothing, too, and the data is behind it.
+            for (let n; (n = to.read(room)) !== NOTHING || to.waiting;) got.push(room.slice(0, n));
           }
           assert.ok(Buffer.concat(got).equals(Buffer.concat(sent)));
         },
