@@ -29,6 +29,8 @@ export interface Accepted {
   readonly session: number;
   /** The connection's serial number in its session, from its proof. */
   readonly serial: number;
+  /** It opened as a command does, and proved itself by that: its bytes begin with no proof. */
+  readonly command?: boolean;
   /** Payload bytes read so far, the client's proof included. */
   readonly head?: Uint8Array;
   /** How many bytes at the head of the client's stream are its proof; 0 if absent. */
@@ -153,9 +155,10 @@ export class Acceptor extends Engine {
     // What was sent ahead, or, should the opener have it from a message before, the same drawn again.
     const ahead = this.sender?.take(live.session, live.serial, kind);
     this.sender?.opened(live.session, live.serial);
-    if (ahead?.plan !== undefined) return this.follow(live, ahead.plan);
+    const opensSo = (ahead?.command !== undefined) === live.command;
+    if (ahead?.plan !== undefined && opensSo) return this.follow(live, ahead.plan);
     const lead = this.#own ?? this.#theirs;
-    if (lead !== undefined) return this.#draw(live, lead, kind, minimum, live.script.grid);
+    if (lead !== undefined) return this.#draw(live, lead, kind, minimum, live.script.grid, true);
     const decoder = this.store.claim(live.session, live.serial, kind, this.#setup.sessions);
     if (decoder === undefined) {
       return this.refuse(live, ENGINE_ERROR.format, "a connection without a plan");
@@ -164,9 +167,25 @@ export class Acceptor extends Engine {
     this.learn(live, decoder);
   }
 
-  #draw(live: Live, lead: Lead, kind: number, minimum: number, grid: SizeGrid): void {
+  /** Draws a connection's plan. With `commands` it may be a command's; an opener that could not begin one begins none. */
+  #draw(
+    live: Live,
+    lead: Lead,
+    kind: number,
+    minimum: number,
+    grid: SizeGrid,
+    commands = false,
+  ): void {
+    const { command, serial, session } = live;
     try {
-      this.follow(live, lead.draw(live.session, live.serial, kind, minimum, grid).plan);
+      let drawn = lead.draw(session, serial, kind, minimum, grid, commands);
+      if (drawn.command !== undefined && !command) {
+        drawn = lead.draw(session, serial, kind, minimum, grid);
+      }
+      if (command && drawn.command === undefined) {
+        return this.refuse(live, ENGINE_ERROR.format, "a command in place of another connection");
+      }
+      this.follow(live, drawn.plan);
       this.#prepare(live, grid);
     } catch (error) {
       if (!(error instanceof BadPlanError)) throw error;
@@ -182,7 +201,7 @@ export class Acceptor extends Engine {
     const until = (session: number, end: number) => {
       const begin = this.#prepared.get(session) ?? 0;
       for (let next = begin; next < end; next++) {
-        this.spare.add(() => lead.prepare(session, next, minimum, grid));
+        this.spare.add(() => lead.prepare(session, next, minimum, grid, true));
       }
       if (end <= begin) return;
       this.#prepared.delete(session);

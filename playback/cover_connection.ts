@@ -1,3 +1,5 @@
+import type { CommandOpening } from "./commands.ts";
+
 /** How a cover connection ended. */
 export type CloseReason = "fin" | "rst" | "error";
 
@@ -16,9 +18,13 @@ export interface SizeGrid {
   readonly step?: number;
   /**
    * Exchanges at the beginning of a connection learned for `carrier` that the carrier's own program plays, so
-   * that they are not played again; none if absent.
+   * that they are not played again; none if absent. `command`: it plays other ones, too; not so if absent.
    */
-  readonly opening?: { readonly carrier: string; readonly exchanges: number };
+  readonly opening?: {
+    readonly carrier: string;
+    readonly exchanges: number;
+    readonly command?: CommandOpening;
+  };
 }
 
 /**

@@ -8,6 +8,8 @@ import type { EngineStats } from "./stats.ts";
 export interface Dialled {
   /** The connection, after the carrier's handshake. */
   readonly connection: CoverConnection;
+  /** It opened as the command that was asked for, and that was our proof; not so if absent. */
+  readonly command?: boolean;
   /** Bytes that go first in our stream: our proof. */
   readonly prefix?: Uint8Array;
   /** How many bytes at the head of the peer's stream are its proof; 0 if absent. */
@@ -28,6 +30,11 @@ export interface DialRequest {
   readonly session: number;
   /** The connection's serial number in its session: with it, its name at both ends. */
   readonly serial: number;
+  /**
+   * It is to open as a command does, if it can prove itself by that: bytes on the wire of the request. Otherwise it
+   * opens as usual.
+   */
+  readonly command?: number;
   /** It is open. The engine becomes the connection's listener within the call. */
   readonly done: (dialled: Dialled) => void;
   /** It could not be opened; the same connection is dialled again after a pause. */
@@ -60,6 +67,8 @@ export interface DialsOptions {
   readonly room: () => number;
   /** Opens a cover connection. */
   readonly dial: (request: DialRequest) => void;
+  /** What a connection is to open with as a command does: see {@linkcode DialRequest.command}. */
+  readonly command: (request: OpenRequest) => number | undefined;
   /** Called when a dial has begun; `answered` says whether it is over. */
   readonly begun: (request: OpenRequest, answered: () => boolean) => void;
   /** Takes a connection that is open; its dial began at `time`. */
@@ -153,6 +162,7 @@ export class Dials {
   #dial(request: Waiting): void {
     const { begun, clock, dial, opened, stats } = this.#options;
     const { planned, serial, session } = request;
+    const command = this.#options.command(request);
     const time = clock.now();
     this.#dialling++;
     if (!request.dialled) {
@@ -174,6 +184,7 @@ export class Dials {
     dial({
       session,
       serial,
+      ...(command === undefined ? {} : { command }),
       done: (dialled) =>
         answer(() => {
           opened(request, dialled, time);

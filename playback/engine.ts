@@ -73,6 +73,8 @@ export interface Played {
   readonly kind?: number;
   /** What is played, as far as it is known. */
   readonly script: Script;
+  /** It opened as a command does, and proved itself by that. */
+  readonly command?: boolean;
   /** Payload bytes read so far. */
   readonly head?: Uint8Array;
   /** Bytes that go first in our stream: our proof. */
@@ -115,6 +117,8 @@ export interface Live {
   readonly session: number;
   /** Its serial number in the session. */
   readonly serial: number;
+  /** It opened as a command does. */
+  readonly command: boolean;
   /** What is played. */
   readonly script: Script;
   /** Who plays it. */
@@ -240,6 +244,7 @@ export abstract class Engine {
       number,
       session,
       serial,
+      command: played.command ?? false,
       script,
       use: { exchanges: 0, bytes: 0 },
       first: [...played.first ?? []],

@@ -74,7 +74,7 @@ export interface Setup {
 }
 
 /** Raised whenever frames change, or what a model file draws from the same seed. */
-const VERSION = 4;
+const VERSION = 5;
 
 /** The most that a set-up may ask of a first message: what one record holds. */
 const MOST_MINIMUM = 16384;

@@ -1,6 +1,7 @@
 import { BadPlanError } from "../models/bad_plan.ts";
 import type { ConnectionPlan, DataRequest } from "../models/cover_model.ts";
 import type { PlanSource } from "../models/plans.ts";
+import { commandOf } from "./commands.ts";
 import type { SizeGrid } from "./cover_connection.ts";
 import { largestBody } from "./engine_frames.ts";
 import { DRAWS, type Kinds, largest } from "./kinds.ts";
@@ -52,6 +53,8 @@ export interface DrawnPlan {
   readonly redrawn: boolean;
   /** A message was made larger than it was drawn. */
   readonly enlarged: boolean;
+  /** It opens as a command does: bytes on the wire of the request for that. */
+  readonly command?: number;
 }
 
 /** A request whose first record has `size` bytes on the wire. */
@@ -77,6 +80,8 @@ function isAnswered({ exchanges }: ConnectionPlan): boolean {
  * set-up). Draws that are smaller are drawn again, up to {@linkcode MAX_ATTEMPTS} times; if none fits, the
  * first draw to which the server says anything is enlarged. With `kind`, the same for a connection of that one of
  * `kinds`: the attempts are then other ones, each the largest of some draws where the model does not name the kind.
+ * With `commands` the first draw that opens as a command does is taken, if it comes before one that is large enough:
+ * it has its proof in its opening.
  * A pure function: both ends get the same plan. Throws BadPlanError.
  */
 export function drawPlan(
@@ -87,6 +92,7 @@ export function drawPlan(
   grid: SizeGrid,
   kinds?: Kinds,
   kind = 0,
+  commands = false,
 ): DrawnPlan {
   let first: ConnectionPlan | undefined;
   let only: number | undefined;
@@ -103,7 +109,13 @@ export function drawPlan(
     const drawn = decides === undefined
       ? draw(from + attempt)
       : largest(Array.from({ length: DRAWS }, (_, i) => draw(from + DRAWS * attempt + i)), decides);
-    const plan = withoutOpening(drawn, plans.description.carrier, grid);
+    const { carrier } = plans.description;
+    const command = commands ? commandOf(drawn, carrier, grid) : undefined;
+    if (command !== undefined) {
+      const plan = settlePlan(withoutOpening(drawn, carrier, grid, true), grid);
+      return { plan, redrawn: attempt > 0, enlarged: false, command };
+    }
+    const plan = withoutOpening(drawn, carrier, grid);
     first ??= plan;
     // A server that says nothing cannot prove itself: three such tunnels would be taken for a wrong secret.
     if (!isAnswered(first) && isAnswered(plan)) first = plan;

@@ -97,34 +97,53 @@ export class HeardMaster implements OpeningSource {
       : this.#lead?.openings.opening(session, serial);
   }
 
+  /** What a connection is to open with, if it has been heard that its plan opens as a command does. */
+  command({ kind, serial, session }: OpenRequest, grid: SizeGrid): number | undefined {
+    const { minimum, store } = this.#options;
+    if (this.#lead === "sent") {
+      return store.has(session, serial, kind) && kind > 0
+        ? undefined
+        : store.command(session, serial);
+    }
+    return kind > 0 ? undefined : this.#lead?.command(session, serial, minimum, grid);
+  }
+
   /**
    * What a connection plays whose proof takes `prefix` bytes, among slots of which there are `stride`; undefined if
-   * that has not been heard. Throws MasterRefusedError if our policy does not allow it, and BadPlanError.
+   * that has not been heard. `command`: it has opened as a command does, and plays such a plan or none. Throws MasterRefusedError if our policy does not allow it, and BadPlanError.
    */
   start(
     { kind, serial, session }: OpenRequest,
     grid: SizeGrid,
     prefix: number,
     stride: number,
+    command: boolean,
   ): ConnectionStart | undefined {
     const { minimum, stats, store } = this.#options;
     if (this.#lead === undefined) return undefined;
     if (this.#lead !== "sent") {
-      const drawn = this.#lead.draw(session, serial, kind, minimum, grid);
+      const drawn = command
+        ? this.#lead.draw(session, serial, 0, minimum, grid, true)
+        : this.#lead.usual(session, serial, kind, minimum, grid);
+      if (command && drawn.command === undefined) return undefined;
       if (drawn.redrawn) stats.redrawn++;
       if (drawn.enlarged) stats.enlarged++;
       this.#check(drawn.plan.exchanges);
-      return { kind, script: new Script(grid, drawn.plan), first: kindFrames(kind) };
+      return command
+        ? { kind: 0, script: new Script(grid, drawn.plan), first: [] }
+        : { kind, script: new Script(grid, drawn.plan), first: kindFrames(kind) };
     }
-    const known = store.has(session, serial, kind) ? kind : 0;
+    const known = !command && store.has(session, serial, kind) ? kind : 0;
+    const asked = known === 0 ? store.command(session, serial) : undefined;
     const decoder = store.claim(session, serial, known, stride);
-    if (decoder?.close === undefined) return undefined;
+    // A plan may have come after the connection was dialled.
+    if (decoder?.close === undefined || command !== (asked !== undefined)) return undefined;
     const { close, exchanges } = decoder;
     this.#check(exchanges);
     const script = new Script(grid, { exchanges, close });
     // Our proof lies whole in the first record, whatever the master says.
     const room = script.messages[0]!.records[0]!;
-    return room < Math.max(minimum, prefix)
+    return !command && room < Math.max(minimum, prefix)
       ? undefined
       : { kind: known, script, first: kindFrames(known) };
   }

@@ -23,6 +23,14 @@ export interface LeadOptions {
   readonly stagger?: number;
 }
 
+/** A plan that was drawn before it was asked for, and from what. */
+interface Ready {
+  readonly minimum: number;
+  readonly grid: SizeGrid;
+  readonly commands: boolean;
+  readonly drawn: DrawnPlan;
+}
+
 /** The key of all plans of a tunnel, from the 16 bytes that a set-up carries. */
 export function planKey(setupSeed: Uint8Array): Uint8Array {
   return substream(setupSeed, "plans");
@@ -38,7 +46,7 @@ export class Lead {
   /** Kinds of connection; undefined where none are chosen among. */
   readonly kinds: Kinds | undefined;
   readonly #plans: PlanSource;
-  readonly #ready = new Map<number, { minimum: number; grid: SizeGrid; drawn: DrawnPlan }>();
+  readonly #ready = new Map<number, Ready>();
 
   /** The lead of `model` under `seed`. */
   constructor(readonly model: CoverModel, seed: Uint8Array, options: LeadOptions) {
@@ -51,31 +59,58 @@ export class Lead {
     });
   }
 
-  /** The plan of a connection: see `drawPlan`. A kind that there is not is the model's own mixture. */
+  /**
+   * The plan of a connection: see `drawPlan`. A kind that there is not is the model's own mixture; `commands` mean
+   * something to that alone.
+   */
   draw(
     session: number,
     serial: number,
     kind: number,
     minimum: number,
     grid: SizeGrid,
+    commands = false,
   ): DrawnPlan {
     const known = this.kinds !== undefined && kind < this.kinds.names.length ? kind : 0;
     const number = connectionNumber(session, serial);
-    const ready = known === 0 ? this.#ready.get(number) : undefined;
-    if (ready?.minimum === minimum && sameGrid(ready.grid, grid)) {
-      this.#ready.delete(number);
-      return ready.drawn;
+    if (known === 0) {
+      const ready = this.#fitting(number, minimum, grid, commands);
+      if (ready !== undefined) {
+        this.#ready.delete(number);
+        return ready;
+      }
     }
-    return drawPlan(this.#plans, session, serial, minimum, grid, this.kinds, known);
+    const may = commands && known === 0;
+    return drawPlan(this.#plans, session, serial, minimum, grid, this.kinds, known, may);
+  }
+
+  /** The plan of a connection that has opened as usual, whether or not it could have opened as a command does. */
+  usual(
+    session: number,
+    serial: number,
+    kind: number,
+    minimum: number,
+    grid: SizeGrid,
+  ): DrawnPlan {
+    const drawn = this.draw(session, serial, kind, minimum, grid, true);
+    return drawn.command === undefined ? drawn : this.draw(session, serial, kind, minimum, grid);
   }
 
   /** Draws a connection's plan (of kind 0) before it is asked for: some tenths of a millisecond that an answer is not late. */
-  prepare(session: number, serial: number, minimum: number, grid: SizeGrid): void {
+  prepare(
+    session: number,
+    serial: number,
+    minimum: number,
+    grid: SizeGrid,
+    commands = false,
+  ): void {
     const number = connectionNumber(session, serial);
-    if (this.#ready.has(number)) return;
+    if (this.#fitting(number, minimum, grid, commands) !== undefined) return;
     try {
-      const drawn = drawPlan(this.#plans, session, serial, minimum, grid, this.kinds, 0);
-      this.#ready.set(number, { minimum, grid, drawn });
+      const { kinds } = this;
+      const drawn = drawPlan(this.#plans, session, serial, minimum, grid, kinds, 0, commands);
+      this.#ready.delete(number);
+      this.#ready.set(number, { minimum, grid, commands, drawn });
     } catch (error) {
       // Whoever asks for it is told.
       if (!(error instanceof BadPlanError)) throw error;
@@ -86,10 +121,34 @@ export class Lead {
       return;
     }
   }
+
+  /** What a connection (of kind 0) is to open with, if its plan opens as a command does; drawn now if it was not. */
+  command(
+    session: number,
+    serial: number,
+    minimum: number,
+    grid: SizeGrid,
+  ): number | undefined {
+    this.prepare(session, serial, minimum, grid, true);
+    return this.#fitting(connectionNumber(session, serial), minimum, grid, true)?.command;
+  }
+
+  #fitting(
+    number: number,
+    minimum: number,
+    grid: SizeGrid,
+    commands: boolean,
+  ): DrawnPlan | undefined {
+    const ready = this.#ready.get(number);
+    const fits = ready?.minimum === minimum && ready.commands === commands &&
+      sameGrid(ready.grid, grid);
+    return fits ? ready.drawn : undefined;
+  }
 }
 
 function sameGrid(a: SizeGrid, b: SizeGrid): boolean {
   return a === b || (a.overhead === b.overhead && a.maxPayload === b.maxPayload &&
     a.smallest === b.smallest && a.step === b.step &&
-    a.opening?.carrier === b.opening?.carrier && a.opening?.exchanges === b.opening?.exchanges);
+    a.opening?.carrier === b.opening?.carrier && a.opening?.exchanges === b.opening?.exchanges &&
+    a.opening?.command === b.opening?.command);
 }

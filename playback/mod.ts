@@ -5,6 +5,7 @@
  */
 export * from "./acceptor.ts";
 export * from "./clock.ts";
+export * from "./commands.ts";
 export * from "./cover_connection.ts";
 export { ConnectionPlayer, type PlayerOptions, type PlayReport } from "./connection_player.ts";
 export type { Dialled, DialRequest } from "./dials.ts";

@@ -184,6 +184,7 @@ export class Opener extends Engine {
       seed,
       room: () => (this.#agreement.ready ? this.policy.maxOpen : 1) - this.open,
       dial: options.dial,
+      command: (request) => this.#commandOf(request),
       begun: (request, answered) => this.#prepare(request, answered),
       opened: (request, dialled, time) => this.#opened(request, dialled, time),
       onFailure: options.onDialFailure,
@@ -279,32 +280,47 @@ export class Opener extends Engine {
     this.spare.add(() => {
       if (answered() || this.#heard.sends) return;
       const { firstPrefix = 0 } = this.#options;
-      const minimum = this.#agreement.ready
-        ? this.#minimum
-        : this.#agreement.setup(firstPrefix).minimum;
-      (this.#heard.lead ?? this.#own).prepare(session, serial, minimum, this.#grid);
+      const { ready } = this.#agreement;
+      const minimum = ready ? this.#minimum : this.#agreement.setup(firstPrefix).minimum;
+      (this.#heard.lead ?? this.#own).prepare(session, serial, minimum, this.#grid, ready);
     });
   }
 
+  /** What a connection is to open with, if both ends know already that its plan opens as a command does. */
+  #commandOf(request: OpenRequest): number | undefined {
+    const grid = this.#grid;
+    if (!this.#agreement.ready || grid.opening?.command === undefined) return undefined;
+    return this.#heard.leads
+      ? this.#heard.command(request, grid)
+      : this.#starts.command(this.sender, request, grid);
+  }
+
   #opened(request: OpenRequest, dialled: Dialled, time: number): void {
-    const { connection, ...proof } = dialled;
+    const { command = false, connection, ...proof } = dialled;
     if (this.#stopped) return connection.close("fin");
     this.#grid = connection.grid;
     const { end, planned, serial, session } = request;
     this.sender?.opened(session, serial);
-    let start: ConnectionStart;
+    let start: ConnectionStart | undefined;
     try {
-      start = this.#startOf(request, connection.grid, proof.prefix?.length ?? 0);
+      start = command
+        ? this.#startOfCommand(request, connection.grid)
+        : this.#startOf(request, connection.grid, proof.prefix?.length ?? 0);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       connection.close("rst");
       return this.#fail(error);
+    }
+    if (start === undefined) {
+      connection.close("rst");
+      return request.closed();
     }
     const { by, how } = start.script.close ?? {};
     const shares = end !== undefined && by === "client" && how === "fin";
     this.play({
       ...proof,
       ...start,
+      command,
       ...(shares ? { farewell: this.#ends.join(session, end) } : {}),
       connection,
       session,
@@ -317,7 +333,7 @@ export class Opener extends Engine {
 
   /** What a connection that opens plays, and what the other end has to be told of it. */
   #startOf(request: OpenRequest, grid: SizeGrid, prefix: number): ConnectionStart {
-    const said = this.#heard.start(request, grid, prefix, this.#slots.stride);
+    const said = this.#heard.start(request, grid, prefix, this.#slots.stride, false);
     if (said !== undefined) return said;
     if (this.#master === "server") this.stats.unled++;
     const { ready } = this.#agreement;
@@ -326,6 +342,13 @@ export class Opener extends Engine {
       ? this.#starts.ahead(this.sender, own, grid)
       : undefined;
     return ahead ?? this.#starts.drawn(own, grid, prefix);
+  }
+
+  /** What a connection plays that opened as a command does; undefined if its plan was lost meanwhile. */
+  #startOfCommand(request: OpenRequest, grid: SizeGrid): ConnectionStart | undefined {
+    return this.#heard.leads
+      ? this.#heard.start(request, grid, 0, this.#slots.stride, true)
+      : this.#starts.asCommand(this.sender, request, grid);
   }
 
   /** Why our policy does not allow what the master asks for. */

@@ -22,17 +22,45 @@ export class OwnStarts {
     this.#stats = stats;
   }
 
+  /** What a connection is to open with, if both ends know that its plan opens as a command does. */
+  command(
+    sender: PlanSender | undefined,
+    { kind, serial, session }: OpenRequest,
+    grid: SizeGrid,
+  ): number | undefined {
+    if (kind > 0) return undefined;
+    if (sender !== undefined) return sender.command(session, serial);
+    return this.#lead.command(session, serial, this.#agreement.begin(0, 0).minimum, grid);
+  }
+
+  /** A connection that has opened as a command does; undefined if its plan has been lost meanwhile. */
+  asCommand(
+    sender: PlanSender | undefined,
+    request: OpenRequest,
+    grid: SizeGrid,
+  ): ConnectionStart | undefined {
+    if (sender !== undefined) return this.ahead(sender, { ...request, kind: 0 }, grid, true);
+    const { serial, session } = request;
+    const { minimum } = this.#agreement.begin(0, 0);
+    const drawn = this.#lead.draw(session, serial, 0, minimum, grid, true);
+    if (drawn.command === undefined) return undefined;
+    if (drawn.redrawn) this.#stats.redrawn++;
+    return { kind: 0, script: new Script(grid, drawn.plan), first: [] };
+  }
+
   /**
-   * A connection whose plan `sender` has sent ahead of time; undefined if the other end is not known to have it. It is
-   * sent no more in any case.
+   * A connection whose plan `sender` has sent ahead of time; undefined if the other end is not known to have it, or if
+   * that opens otherwise than this connection (`command`: as a command does). It is sent no more in any case.
    */
   ahead(
     sender: PlanSender,
     { kind, serial, session }: OpenRequest,
     grid: SizeGrid,
+    command = false,
   ): ConnectionStart | undefined {
     const ahead = sender.take(session, serial, kind);
     if (!ahead?.acked || ahead.plan === undefined) return undefined;
+    if (command !== (ahead.command !== undefined)) return undefined;
     if (ahead.redrawn) this.#stats.redrawn++;
     if (ahead.enlarged) this.#stats.enlarged++;
     return { kind, script: new Script(grid, ahead.plan), first: kindFrames(kind) };
@@ -44,7 +72,9 @@ export class OwnStarts {
    */
   drawn({ kind, serial, session }: OpenRequest, grid: SizeGrid, prefix: number): ConnectionStart {
     const { first, minimum } = this.#agreement.begin(kind, prefix);
-    const drawn = this.#lead.draw(session, serial, kind, minimum, grid);
+    const drawn = this.#agreement.ready
+      ? this.#lead.usual(session, serial, kind, minimum, grid)
+      : this.#lead.draw(session, serial, kind, minimum, grid);
     if (drawn.redrawn) this.#stats.redrawn++;
     if (this.#agreement.form === "derived") {
       if (drawn.enlarged) this.#stats.enlarged++;

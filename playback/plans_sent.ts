@@ -31,14 +31,19 @@ const AFTER = ["start", "close", "quiet"] as const;
 const END = 3;
 const BEGINS = 4;
 const SHARES = 8;
+const COMMAND = 16;
 const TICKS = 64;
 
-function encodeOpening(opening: Opening | "end"): Uint8Array {
+function encodeOpening(opening: Opening | "end", command: number | undefined): Uint8Array {
   if (opening === "end") return packNumbers([END]);
   const { after, begins, end, time } = opening;
-  const code = AFTER.indexOf(after) + (begins ? BEGINS : 0) + (end === undefined ? 0 : SHARES);
+  const code = AFTER.indexOf(after) + (begins ? BEGINS : 0) + (end === undefined ? 0 : SHARES) +
+    (command === undefined ? 0 : COMMAND);
   const ticks = Math.round(Math.min(time, MOST_PAUSE) * TICKS);
-  return packNumbers(end === undefined ? [code, ticks] : [code, ticks, end]);
+  const numbers = [code, ticks];
+  if (end !== undefined) numbers.push(end);
+  if (command !== undefined) numbers.push(command);
+  return packNumbers(numbers);
 }
 
 /** Where the number that begins at `from` ends; undefined if more bytes are needed. */
@@ -49,25 +54,39 @@ function numberEnd(bytes: Uint8Array, from: number, what: string): number | unde
   return at < bytes.length ? at + 1 : undefined;
 }
 
-/** The opening at the head of `bytes`, and its length; undefined if more bytes are needed. */
+/** The opening at the head of `bytes`, what it opens with, and its length; undefined if more bytes are needed. */
 function decodeOpening(
   bytes: Uint8Array,
-): { opening: Opening | "end"; length: number } | undefined {
+): { opening: Opening | "end"; command?: number; length: number } | undefined {
   if (bytes.length === 0) return undefined;
   if (bytes[0] === END) return { opening: "end", length: 1 };
   const after = AFTER[bytes[0]! % BEGINS];
-  if (after === undefined || bytes[0]! >= 2 * SHARES) {
+  if (after === undefined || bytes[0]! >= 2 * COMMAND) {
     throw new PlanFormatError(`an unknown opening ${bytes[0]}`);
   }
-  const shares = bytes[0]! >= SHARES;
   const begins = (bytes[0]! & BEGINS) > 0;
-  const timed = numberEnd(bytes, 1, "time");
-  if (timed === undefined) return undefined;
-  const length = shares ? numberEnd(bytes, timed, "shared end") : timed;
-  if (length === undefined) return undefined;
-  const { numbers: [ticks, end] } = unpackNumbers(bytes.subarray(1, length), shares ? 2 : 1);
-  const time = Math.min(ticks! / TICKS, MOST_PAUSE);
-  return { opening: { after, time, begins, ...(end === undefined ? {} : { end }) }, length };
+  const names = ["time"];
+  if ((bytes[0]! & SHARES) > 0) names.push("shared end");
+  if ((bytes[0]! & COMMAND) > 0) names.push("command");
+  let length = 1;
+  for (const name of names) {
+    const end = numberEnd(bytes, length, name);
+    if (end === undefined) return undefined;
+    length = end;
+  }
+  const { numbers } = unpackNumbers(bytes.subarray(1, length), names.length);
+  const said = (name: string) => numbers[names.indexOf(name)];
+  const [time, end, command] = [said("time")! / TICKS, said("shared end"), said("command")];
+  return {
+    opening: {
+      after,
+      time: Math.min(time, MOST_PAUSE),
+      begins,
+      ...(end === undefined ? {} : { end }),
+    },
+    ...(command === undefined ? {} : { command }),
+    length,
+  };
 }
 
 /** A connection to come, as its leader knows it. */
@@ -80,6 +99,8 @@ export interface PlanAhead {
   readonly redrawn: boolean;
   /** A message was enlarged. */
   readonly enlarged: boolean;
+  /** It opens as a command does: bytes on the wire of the request for that. */
+  readonly command?: number;
   /** Opening and plan, as they are sent. */
   readonly bytes: Uint8Array;
   /** How many of the bytes have been sent. */
@@ -138,6 +159,12 @@ export class PlanSender {
       this.#plans.delete(nameOf(session, serial, other));
     }
     return found;
+  }
+
+  /** What a connection of kind 0 opens with, if the other end has its plan and that opens as a command does. */
+  command(session: number, serial: number): number | undefined {
+    const ahead = this.#plans.get(nameOf(session, serial, 0));
+    return ahead?.acked ? ahead.command : undefined;
   }
 
   /** The other end has a plan whole. `body` is that of a `planned` frame. */
@@ -214,18 +241,19 @@ export class PlanSender {
 
   #draw(session: number, serial: number, kind: number, grid: SizeGrid): PlanAhead {
     const opening = this.#lead.openings.opening(session, serial);
-    const head = encodeOpening(opening);
     const nothing = { session, sent: 0, acked: false };
     if (opening === "end") {
+      const head = encodeOpening(opening, undefined);
       return { ...nothing, plan: undefined, redrawn: false, enlarged: false, bytes: head };
     }
-    const drawn = this.#lead.draw(session, serial, kind, this.#minimum, grid);
+    const drawn = this.#lead.draw(session, serial, kind, this.#minimum, grid, true);
     if (drawn.plan.free) {
       throw new BadPlanError(
         this.#lead.model.description.name,
         "without shape it is played only where both ends hold the model",
       );
     }
+    const head = encodeOpening(opening, drawn.command);
     const plan = encodePlan(drawn.plan, { requestTimes: this.#requestTimes });
     const bytes = new Uint8Array(head.length + plan.length);
     bytes.set(head);
@@ -240,6 +268,8 @@ interface Stored {
   /** Bytes of the opening, until it is complete. */
   head: Uint8Array;
   opening: Opening | "end" | undefined;
+  /** Bytes on the wire of the request that it opens with, if it opens as a command does. */
+  command: number | undefined;
   /** Bytes of the opening, once it is complete. */
   headLength: number;
   readonly decoder: PlanDecoder;
@@ -278,6 +308,7 @@ export class PlanStore implements OpeningSource {
         serial,
         head: new Uint8Array(0),
         opening: undefined,
+        command: undefined,
         headLength: 0,
         decoder: new PlanDecoder(),
       };
@@ -318,6 +349,12 @@ export class PlanStore implements OpeningSource {
     return this.#plans.get(nameOf(session, serial, kind))?.decoder.close !== undefined;
   }
 
+  /** What a connection of kind 0 opens with, if its plan is complete and opens as a command does. */
+  command(session: number, serial: number): number | undefined {
+    const found = this.#plans.get(nameOf(session, serial, 0));
+    return found?.decoder.close === undefined ? undefined : found.command;
+  }
+
   /** Forgets everything: another master, or the same with other plans. */
   clear(): void {
     this.#plans.clear();
@@ -336,6 +373,7 @@ function push(stored: Stored, bytes: Uint8Array): void {
   const decoded = decodeOpening(head);
   if (decoded === undefined) return;
   stored.opening = decoded.opening;
+  stored.command = decoded.command;
   stored.headLength = decoded.length;
   stored.head = new Uint8Array(0);
   if (decoded.length < head.length) push(stored, head.subarray(decoded.length));

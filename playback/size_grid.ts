@@ -62,13 +62,16 @@ export function splitSize(size: number, grid: SizeGrid): number[] {
 /**
  * What is left of a learned connection's plan where the carrier's own program plays its beginning
  * ({@linkcode SizeGrid.opening}); `learnedFor` is the carrier of the model. A plan that ends there keeps its last exchange.
+ * `command`: the connection opens as a command does.
  */
 export function withoutOpening(
   plan: ConnectionPlan,
   learnedFor: string,
   { opening }: SizeGrid,
+  command = false,
 ): ConnectionPlan {
   if (opening === undefined || learnedFor !== opening.carrier) return plan;
-  const exchanges = Math.min(opening.exchanges, plan.exchanges.length - 1);
+  const played = command ? opening.command!.exchanges : opening.exchanges;
+  const exchanges = Math.min(played, plan.exchanges.length - 1);
   return exchanges <= 0 ? plan : { ...plan, exchanges: plan.exchanges.slice(exchanges) };
 }

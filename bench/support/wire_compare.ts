@@ -97,8 +97,12 @@ class Seen {
 
 /** Size of the alert that goes before a FIN, in TLS. */
 const ALERT = 24;
-/** What OpenSSH's client says between NEWKEYS and the first byte of ours: the seven messages of docs/carriers.md. */
-const SSH_OPENING = 44 + 60 + 140 + 308 + 112 + 52 + 44;
+/**
+ * What OpenSSH's client says between NEWKEYS and the request for a subsystem or command, and what it says from there to
+ * the first byte of ours where that is `sftp`: the seven messages of docs/carriers.md.
+ */
+const SSH_OPENING = 44 + 60 + 140 + 308 + 112;
+const SSH_SFTP = 52 + 44;
 
 /** The records of a TLS connection after its handshake, without the alerts at the end. */
 function tlsPieces(connection: Connection, side: Side): Piece[] {
@@ -129,13 +133,13 @@ export function readTls(connection: Connection): RecordedConnection {
 export function readSsh(
   client: Connection,
   server: Connection,
-  plan: Pick<PlannedConnection, "messages">,
+  plan: Pick<PlannedConnection, "messages" | "command">,
 ): [RecordedConnection, RecordedConnection] {
   const ends = [client, server].map((
     connection,
   ) => [new Seen(connection, 0), new Seen(connection, 1)]);
   const { bytes } = client.handshake;
-  const opened = bytes[0] + SSH_OPENING;
+  const opened = bytes[0] + SSH_OPENING + (plan.command ?? SSH_SFTP);
   const [up, down] = ends[0]!;
   // The server's opening is what it said before the client's first planned packet.
   const starts = up!.at(opened);

@@ -21,6 +21,8 @@ export interface PlannedConnection {
   readonly session: number;
   readonly serial: number;
   readonly messages: readonly PlannedMessage[];
+  /** Bytes on the wire of the request for a command that it opens with, if it does. */
+  readonly command: number | undefined;
   readonly close: ConnectionPlan["close"];
   /** After the start of the one before, if that is what its opening counts from: milliseconds. */
   readonly opensAfter: number | undefined;
@@ -117,14 +119,15 @@ export function plannedConnections(
       serial = 0;
       continue;
     }
-    const { plan } = planned.length === 0 || !heard
+    const { command, plan } = planned.length === 0 || !heard
       ? own.draw(session, serial, 0, first, grid)
-      : lead.draw(session, serial, 0, usual, grid);
+      : lead.draw(session, serial, 0, usual, grid, true);
     heard ||= plan.exchanges.some(({ response }) => response.length > 0);
     planned.push({
       session,
       serial,
       messages: messagesOf(plan, grid),
+      command,
       close: plan.close,
       opensAfter: opening.after === "start" && serial > 0 ? opening.time : undefined,
       sharesEnd: opening.end,

@@ -23,6 +23,11 @@ export interface CarrierConnection extends CoverConnection {
   readonly genuine?: OpenGenuine | "none";
   /** Closes as by `close("fin")`, but by FIN alone, without what the carrier says besides; absent where it cannot. */
   closeQuietly?(): void;
+  /**
+   * What it opened with as a command, at either end: its proof, in place of one at the head of its bytes; it opened as
+   * usual if absent.
+   */
+  readonly command?: string;
   /** Gives bytes back, to be reported first to the listener that is set next. */
   unread(bytes: Uint8Array): void;
 }
@@ -59,15 +64,24 @@ export interface CarrierClientOptions {
   readonly direct?: boolean;
 }
 
+/** How a connection is to open where the carrier's own opening has room for a name. */
+export interface Command {
+  /** Nine letters of base64url. */
+  readonly name: string;
+  /** Bytes on the wire of the request that holds it. */
+  readonly size: number;
+}
+
 /** A client's end of a carrier: opens cover connections to one server. */
 export interface CarrierClient {
   /**
-   * Opens one connection and checks the server before a byte of ours is sent.
+   * Opens one connection and checks the server before a byte of ours is sent. As a `command`, if the carrier knows
+   * such ({@linkcode SizeGrid.opening}) and one is given.
    *
    * @throws {ConnectError} if the server is not reached or the carrier's handshake fails.
    * @throws {WrongCertificate} if its public key is not the pinned one.
    */
-  readonly connect: () => Promise<CarrierConnection>;
+  readonly connect: (command?: Command) => Promise<CarrierConnection>;
   /** Removes what the carrier keeps besides its connections: files, processes. */
   close(): Promise<void>;
 }

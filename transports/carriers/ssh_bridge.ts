@@ -25,7 +25,8 @@ const MAX_UNKNOWN = 256;
  * length of 4 bytes, then the bytes), who the client is and what he asked for; then what he sends, as it comes. What
  * the server sends it comes in frames, and each frame is one write into sshd's pipe, made when sshd has read the one
  * before: so each is one packet on the wire. A frame without length ends that direction. Before all that it answers the
- * client's first message as SFTP's server does, in a packet of its size and as soon.
+ * client's first message as SFTP's server does, in a packet of its size and as soon; but not where the client asked for
+ * a command that is a name (nine letters of base64url, then dots).
  */
 const bridge = (port: number, key: string) =>
   `# Joins a session of sshd to the server's socket. Written anew at each start.
@@ -35,10 +36,11 @@ my ($AF_INET, $SOCK_STREAM, $IPPROTO_TCP, $TCP_NODELAY) = (2, 1, 6, 1);
 my ($F_GETFL, $F_SETFL, $O_NONBLOCK, $FIONREAD, $EAGAIN) = (3, 4, 04000, 0x541b, 11);
 
 my $hello = "";
-while (length $hello < ${SFTP_HELLO}) {
+my $named = ($ENV{SSH_ORIGINAL_COMMAND} // "") =~ /^[A-Za-z0-9_-]{9}\\.*\\z/;
+while (!$named && length $hello < ${SFTP_HELLO}) {
   sysread(STDIN, $hello, ${SFTP_HELLO} - length $hello, length $hello) or exit 1;
 }
-syswrite(STDOUT, "\\0" x ${SFTP_ANSWER});
+syswrite(STDOUT, "\\0" x ${SFTP_ANSWER}) if !$named;
 
 my $largest = ${SSH_GRID.maxPayload};
 socket(my $node, $AF_INET, $SOCK_STREAM, 0) or exit 1;
@@ -130,6 +132,11 @@ while ($in || $out || $up ne "") {
   $pause = !$waits ? 0 : $pause == 0 ? 0.00005 : 2 * $pause < $patience ? 2 * $pause : $patience;
 }
 `;
+
+/** The name in what a client asked to run, if it is one. */
+export function nameIn(command: string): string | undefined {
+  return /^([A-Za-z0-9_-]{9})\.*$/.exec(command)?.[1];
+}
 
 /** What a bridge says of its session. */
 export interface BridgedSession {

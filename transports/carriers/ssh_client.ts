@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
 import net, { type Socket } from "node:net";
 import { formatAddress, socketReason, UserError } from "../../base/mod.ts";
-import type { CarrierClient, CarrierClientOptions, CarrierConnection } from "./carrier.ts";
+import type { CarrierClient, CarrierClientOptions, CarrierConnection, Command } from "./carrier.ts";
 import { ConnectError, WrongCertificate } from "./errors.ts";
-import { SFTP_ANSWER, SFTP_HELLO, SshConnection } from "./ssh_connection.ts";
+import { SFTP_ANSWER, SFTP_HELLO, SSH_GRID, SshConnection } from "./ssh_connection.ts";
 import { type SshKey, userKeyOf } from "./ssh_keys.ts";
 import { TAKEN } from "./ssh_launcher.ts";
 import { checkAllowed, killProgram, launchSsh, readLines } from "./ssh_program.ts";
@@ -24,8 +24,11 @@ const ALIAS = "server";
 const KEY = "key";
 const KNOWN = "known";
 
+/** What `ssh -vv` says when the server runs the command. */
+const STARTED = /^debug2: exec request accepted on channel \d+/;
+
 /** What `ssh -v` says also when all is well. */
-const CHATTER = /^(?:debug1: |Transferred: |Bytes per second: )/;
+const CHATTER = /^(?:debug[12]: |Transferred: |Bytes per second: )/;
 
 /**
  * A client's end: each connection is a process of the system's `ssh`, which logs in with the key drawn from the
@@ -41,11 +44,11 @@ export async function sshClient(options: CarrierClientOptions): Promise<CarrierC
   const open = new Set<() => void>();
   let serial = 0;
   return {
-    connect: () => {
+    connect: (command) => {
       if (open.size >= MAX_CONNECTIONS) {
         return Promise.reject(new ConnectError(addressOf(options), "too many connections at once"));
       }
-      return new Dial(options, user, folder, serial++, open).connection;
+      return new Dial(options, user, folder, serial++, open, command).connection;
     },
     close: async () => {
       for (const end of [...open]) end();
@@ -95,6 +98,7 @@ class Dial {
     folder: string,
     serial: number,
     open: Set<() => void>,
+    command: Command | undefined,
   ) {
     this.#options = options;
     this.#address = addressOf(options);
@@ -103,10 +107,10 @@ class Dial {
     this.connection = this.#settled.promise;
     this.#deadline = setTimeout(() => this.#fail("no answer in time"), TIMEOUT);
     open.add(this.#end);
-    this.#start(user, folder).catch((error) => this.#fail(socketReason(error), error));
+    this.#start(user, folder, command).catch((error) => this.#fail(socketReason(error), error));
   }
 
-  async #start(user: SshKey, folder: string): Promise<void> {
+  async #start(user: SshKey, folder: string, command: Command | undefined): Promise<void> {
     const { direct, hostname, open, pin, port } = this.#options;
     // A connection of its own has the marks of ssh's own: type of service, segments.
     const target = open === undefined || direct === true
@@ -118,14 +122,18 @@ class Dial {
         IdentityFile: KEY,
         ...knownHosts(folder, pin, user),
       }),
-      ...["-v", "-T", "-p", String(target.port), "-l", this.#options.login ?? LOGIN],
-      ...["-s", "--", target.hostname, "sftp"],
+      ...[command === undefined ? "-v" : "-vv", "-T"],
+      ...["-p", String(target.port), "-l", this.#options.login ?? LOGIN],
+      ...(command === undefined
+        ? ["-s", "--", target.hostname, "sftp"]
+        : ["--", target.hostname, textOf(command)]),
     ], folder);
     this.#child = child;
     const hangUp = () => this.#hangUp();
     const channel = new PipeChannel(child, launched, hangUp);
     const errors = readLines(child.stderr, (line) => {
       if (line === TAKEN) channel.taken();
+      else if (command !== undefined && STARTED.test(line)) this.#ready(connection);
       else this.#heard(line);
     });
     child.status.then(async () => {
@@ -135,7 +143,9 @@ class Dial {
       channel.gone();
     });
     const digest = new Uint8Array(Buffer.from(pin, "base64url"));
-    const connection = new SshConnection(channel, { id: this.#id, digest, hangUp });
+    const named = command === undefined ? {} : { command: command.name };
+    const connection = new SshConnection(channel, { id: this.#id, digest, hangUp, ...named });
+    if (command !== undefined) return;
     connection.write(new Uint8Array(SFTP_HELLO));
     let missing = SFTP_ANSWER;
     connection.listener = {
@@ -143,13 +153,18 @@ class Dial {
         missing -= bytes.length;
         if (missing > 0) return;
         connection.listener = undefined;
-        connection.opened();
         if (missing < 0) connection.unread(bytes.subarray(missing));
-        clearTimeout(this.#deadline);
-        this.#settled.resolve(connection);
+        this.#ready(connection);
       },
       onClose: () => {},
     };
+  }
+
+  /** The carrier's handshake has ended. */
+  #ready(connection: SshConnection): void {
+    connection.opened();
+    clearTimeout(this.#deadline);
+    this.#settled.resolve(connection);
   }
 
   /** What `ssh -v` says of the server's key, and why it ends. */
@@ -218,6 +233,12 @@ class Dial {
       relay.listen(0, "127.0.0.1", () => resolve((relay.address() as net.AddressInfo).port));
     });
   }
+}
+
+/** What is asked to run: the name, and as many dots as the request's size needs. */
+function textOf({ name, size }: Command): string {
+  const { smallest } = SSH_GRID.opening!.command!;
+  return name + ".".repeat(Math.max(0, size - smallest));
 }
 
 /** `-F none` and the options that make `ssh` independent of whoever runs it. */

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { resolve } from "node:path";
 import { formatAddress, ListenError, UserError, writeFileAtomically } from "../../base/mod.ts";
 import type { CarrierConnection, CarrierServer, CarrierServerOptions } from "./carrier.ts";
-import { SshBridge } from "./ssh_bridge.ts";
+import { nameIn, SshBridge } from "./ssh_bridge.ts";
 import { SshConnection } from "./ssh_connection.ts";
 import { digestOf, newHostKey, userKeyOf } from "./ssh_keys.ts";
 import { checkPerl, killProgram, ProgramError, readLines, startProgram } from "./ssh_program.ts";
@@ -78,8 +78,13 @@ export async function listenSsh(
     `${folder}/bridge`,
     MAX_CONNECTIONS,
     // Who comes here has still to prove the secret.
-    (peer, channel) =>
-      onConnection(new SshConnection(channel, { id: `ssh-${peer.port}`, digest, peer })),
+    (peer, channel) => {
+      const command = nameIn(peer.command);
+      const named = command === undefined ? {} : { command };
+      onConnection(
+        new SshConnection(channel, { id: `ssh-${peer.port}`, digest, peer, ...named }),
+      );
+    },
   );
   try {
     const { hostname } = options;

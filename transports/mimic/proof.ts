@@ -144,6 +144,17 @@ function connectionName(session: number, serial: number): Uint8Array {
   return name;
 }
 
+/** Letters by which a connection names itself where a carrier's own opening has room for no more. */
+const NAME_LETTERS = 9;
+
+/** The name of a later connection: the first 54 bits of its token, in base64url. */
+export function tokenName(token: Uint8Array): string {
+  return Buffer.from(token.buffer, token.byteOffset, 7).toString("base64url").slice(
+    0,
+    NAME_LETTERS,
+  );
+}
+
 /** The proof of a later connection of a tunnel. */
 export function tokenProof(
   resumeKey: Uint8Array,
@@ -320,7 +331,7 @@ interface Shelf {
 /**
  * The tokens that a server expects next, of all its tunnels: {@linkcode TOKEN_WINDOW} for each session
  * that has begun, fewer for those that can begin next. Each is redeemed once. They are found by their
- * first half, then compared whole in constant time.
+ * first six bytes, then compared whole in constant time.
  *
  * A tunnel of N sessions at once begins with sessions 0 to N-1; session s is followed by s+N.
  */
@@ -408,6 +419,24 @@ export class TokenBook<Tunnel extends object> {
     const expected = this.#expected.get(name);
     if (expected === undefined) return undefined;
     if (!timingSafeEqual(bytes.subarray(0, TOKEN_LENGTH), expected.token)) return undefined;
+    return this.#redeemed(name, expected);
+  }
+
+  /**
+   * The same for a connection that comes with its token's name alone ({@linkcode tokenName}): from whom a carrier
+   * has let in by a secret, for 54 bits are few against somebody who may try at will.
+   */
+  redeemNamed(text: string): RedeemedToken<Tunnel> | undefined {
+    if (!/^[A-Za-z0-9_-]{9}$/.test(text)) return undefined;
+    const name = nameOf(Buffer.from(text, "base64url"));
+    if (!this.#expected.has(name)) this.#settle();
+    const expected = this.#expected.get(name);
+    if (expected === undefined) return undefined;
+    const right = Buffer.from(tokenName(expected.token));
+    return timingSafeEqual(Buffer.from(text), right) ? this.#redeemed(name, expected) : undefined;
+  }
+
+  #redeemed(name: string, expected: Expected<Tunnel>): RedeemedToken<Tunnel> {
     const { tunnel, session, serial } = expected;
     const shelf = this.#shelves.get(tunnel)!;
     this.#expected.delete(name);
@@ -479,7 +508,7 @@ export class TokenBook<Tunnel extends object> {
 }
 
 function nameOf(token: Uint8Array): string {
-  return Buffer.from(token.buffer, token.byteOffset, 8).toString("latin1");
+  return Buffer.from(token.buffer, token.byteOffset, 6).toString("latin1");
 }
 
 /** Whether the server's first bytes are the answer expected; compared in constant time. */

@@ -146,7 +146,7 @@ class SharedTunnel {
     this.#client = new TmClient({
       server: formatAddress(address),
       secret: line.secret,
-      connect: async () => (await carrier).connect(),
+      connect: async (command) => (await carrier).connect(command),
       model,
       plans: (key) => new PlansAhead(modelText, key, { model }),
       seed: new Uint8Array(randomBytes(32)),

@@ -14,7 +14,12 @@ import {
   type TunnelStream,
   type WireEvent,
 } from "../../playback/mod.ts";
-import { type CarrierConnection, ConnectError, WrongCertificate } from "../carriers/mod.ts";
+import {
+  type CarrierConnection,
+  type Command,
+  ConnectError,
+  WrongCertificate,
+} from "../carriers/mod.ts";
 import type { Address } from "../doors/mod.ts";
 import {
   ANSWER_LENGTH,
@@ -25,6 +30,7 @@ import {
   isAnswer,
   MAX_SESSIONS,
   TOKEN_LENGTH,
+  tokenName,
   tokenProof,
   tunnelKey,
 } from "./proof.ts";
@@ -81,8 +87,8 @@ export interface TmClientOptions {
   readonly server: string;
   /** The user's secret. */
   readonly secret: Uint8Array;
-  /** Opens a connection of the carrier to the server. */
-  readonly connect: () => Promise<CarrierConnection>;
+  /** Opens a connection of the carrier to the server, as a command if one is given and the carrier knows such. */
+  readonly connect: (command?: Command) => Promise<CarrierConnection>;
   /** What is played. */
   readonly model: CoverModel;
   /** Draws the model's plans from a key, perhaps ahead of time in a worker; here and now if absent. */
@@ -244,8 +250,17 @@ export class TmClient {
     let connection: CarrierConnection;
     let ready: ReadyProof | undefined;
     try {
-      const connecting = this.#options.connect();
-      ready = this.#readyProof(request);
+      let connecting: Promise<CarrierConnection>;
+      if (request.command === undefined) {
+        connecting = this.#options.connect();
+        ready = this.#readyProof(request);
+      } else {
+        ready = this.#readyProof(request);
+        const name = ready === undefined ? undefined : tokenName(ready.proof.first);
+        connecting = this.#options.connect(
+          name === undefined ? undefined : { name, size: request.command },
+        );
+      }
       connection = await connecting;
     } catch (error) {
       if (error instanceof WrongCertificate) this.#fail(error);
@@ -262,6 +277,11 @@ export class TmClient {
     let proven: () => void;
     let key: Uint8Array;
     const resumeKey = this.#resumeKey;
+    if (connection.command !== undefined) {
+      // Whoever shows the pinned key has to know the token to unseal what follows.
+      request.done({ connection, command: true, seal: ready!.seal });
+      return;
+    }
     if (!ready?.serves(resumeKey, digest)) ready = undefined;
     this.#digest = digest;
     if (resumeKey !== undefined) {

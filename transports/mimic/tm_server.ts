@@ -186,6 +186,7 @@ export class TmServer {
       connection.close("rst");
       return;
     }
+    if (connection.command !== undefined) return this.#acceptCommand(connection);
     // A user proves himself within a round trip: a flood of others must not keep him out.
     if (this.#strangers.size >= (this.#options.maxStrangers ?? 1000)) this.#dropStranger();
     let admit: ((connection: CarrierConnection) => void) | undefined;
@@ -220,6 +221,14 @@ export class TmServer {
     );
     this.#strangers.set(stop, sourceOf(connection.remoteAddress));
   };
+
+  /** Takes a connection that the carrier let in by a secret, and that has named itself in its opening. */
+  #acceptCommand(connection: CarrierConnection): void {
+    const token = this.#tokens.redeemNamed(connection.command!);
+    if (token === undefined || !this.#hasRoom(token.tunnel.user)) return connection.close("rst");
+    this.#boundMemory(token.tunnel.user);
+    this.#resume(connection, token);
+  }
 
   /** Ends, of the source that has most strangers here, the one that has been here longest. */
   #dropStranger(): void {
@@ -374,11 +383,11 @@ export class TmServer {
     },
     peerPrefix: number,
   ): void {
+    const command = connection.command !== undefined;
     tunnel.engine.accept(connection, {
       session,
       serial,
-      prefix: answer,
-      peerPrefix,
+      ...(command ? { command } : { prefix: answer, peerPrefix }),
       unseal: clientSeal(tunnel.resumeKey, connection.certificateDigest, session, serial),
     });
   }
