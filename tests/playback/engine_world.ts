@@ -13,6 +13,7 @@ import { type Random, SeededRandom, substream } from "../../models/random.ts";
 import type { PlanForm, Scheduling } from "../../playback/engine_frames.ts";
 import { Opener, type OpenerOptions } from "../../playback/opener.ts";
 import { Acceptor, type AcceptorOptions } from "../../playback/acceptor.ts";
+import type { DialRequest } from "../../playback/dials.ts";
 import type { TunnelStream } from "../../playback/stream.ts";
 import { ReliableTunnel } from "../../playback/tunnel.ts";
 import { VirtualClock } from "../../playback/virtual_clock.ts";
@@ -151,6 +152,8 @@ export interface WorldOptions {
   lead?: End;
   /** Called for every dial; false lets it fail. */
   mayDial?: () => boolean;
+  /** Told of every dial. */
+  onDial?: (request: DialRequest) => void;
 }
 
 /** Adds a running number to each byte, or takes it away. */
@@ -196,7 +199,9 @@ export function makeWorld(options: WorldOptions = {}): World {
     onWire: logs.client.add,
     onFault: (fault) => faults.push(fault.report.error),
     onError: (error) => faults.push(error),
-    dial: ({ session, serial, done, failed }) => {
+    dial: (request) => {
+      const { command, session, serial, done, failed } = request;
+      options.onDial?.(request);
       if (options.mayDial?.() === false) {
         clock.at(clock.now() + 10, () => failed(new Error("refused")));
         return;
@@ -205,17 +210,22 @@ export function makeWorld(options: WorldOptions = {}): World {
         (connection) =>
           done({
             connection,
-            prefix: new Uint8Array(client).fill(1),
-            peerPrefix: server,
-            onPeerPrefix: (proof) => proof.every((byte) => byte === 2),
+            ...(command === undefined
+              ? {
+                prefix: new Uint8Array(client).fill(1),
+                peerPrefix: server,
+                onPeerPrefix: (proof: Uint8Array) => proof.every((byte) => byte === 2),
+              }
+              : { command: true }),
             ...(options.sealed ? { seal: toyCipher(1) } : {}),
           }),
         (connection) =>
           acceptor.accept(connection, {
             session,
             serial,
-            peerPrefix: client,
-            prefix: new Uint8Array(server).fill(2),
+            ...(command === undefined
+              ? { peerPrefix: client, prefix: new Uint8Array(server).fill(2) }
+              : { command: true }),
             ...(options.sealed ? { unseal: toyCipher(-1) } : {}),
           }),
       );

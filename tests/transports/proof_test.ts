@@ -19,6 +19,7 @@ import {
   TOKEN_LENGTH,
   TOKEN_WINDOW,
   TokenBook,
+  tokenName,
   tokenProof,
   tunnelKey,
 } from "../../transports/mimic/proof.ts";
@@ -104,6 +105,31 @@ Deno.test("proof: tokens whose making was put off are known, used once, and forg
   book.remove(tunnel);
   for (const run of later.splice(0)) run();
   assert.equal(book.size, 0);
+});
+
+Deno.test("proof: a token's name redeems it, once, and no other text does", () => {
+  const book = new TokenBook<object>();
+  const [certificate, key, tunnel] = [new Uint8Array(32), newSecret(), {}];
+  const token = (serial: number) => tokenProof(key, certificate, 0, serial).first;
+  book.add(tunnel, key, certificate, FIRST);
+  for (let serial = 1; serial < 100; serial++) {
+    const name = tokenName(token(serial));
+    assert.match(name, /^[A-Za-z0-9_-]{9}$/);
+    // The last letter is not among what tokens are found by.
+    const last = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".split("").find((letter) => letter !== name[8])!;
+    for (const other of [name.slice(0, 8), `${name}A`, `${name.slice(0, 8)}${last}`, ""]) {
+      assert.equal(book.redeemNamed(other), undefined);
+    }
+    const redeemed = book.redeemNamed(name);
+    assert.deepEqual([redeemed?.tunnel, redeemed?.session, redeemed?.serial], [tunnel, 0, serial]);
+    assert.equal(book.redeemNamed(name), undefined);
+    assert.equal(book.redeem(token(serial)), undefined);
+  }
+  assert.equal(book.redeem(token(100))?.serial, 100);
+  assert.equal(book.redeemNamed(tokenName(token(100))), undefined);
+  fc.assert(fc.property(fc.string({ maxLength: 20 }), (text) => {
+    assert.equal(book.redeemNamed(text), undefined);
+  }));
 });
 
 Deno.test("proof: each direction, kind and connection has a proof of its own", () => {
