@@ -64,6 +64,9 @@ const READY_OF_NEXT = 2;
 /** Sessions of which it is remembered what was made ready. */
 const MOST_SESSIONS = 64;
 
+/** Frames that say themselves where a connection's plan comes from. */
+const SAYING: readonly unknown[] = [ENGINE.setup, ENGINE.here, ENGINE.own, ENGINE.kind];
+
 /** Payload of the record that carries an error, at least. */
 const ERROR_RECORD = 256;
 
@@ -114,9 +117,10 @@ export class Acceptor extends Engine {
   /** Plays this end of a connection that the owner has accepted and whose proof it has verified. */
   accept(connection: CoverConnection, accepted: Accepted): void {
     const { session, serial, ...proof } = accepted;
+    const { command = false } = accepted;
     if (this.live.has(connectionNumber(session, serial))) return connection.close("rst");
     const now = this.clock.now();
-    this.play({
+    const live = this.play({
       ...proof,
       connection,
       session,
@@ -126,6 +130,10 @@ export class Acceptor extends Engine {
       onHead: (live, head) => this.#onHead(live, head),
       closed: () => this.#options.onClosed?.(this.open),
     });
+    if (!command || live.player.done) return;
+    // It is of the master's own mixture, and what a command puts out may be due before the client speaks.
+    this.#agreed(live, 0);
+    live.player.advance();
   }
 
   /** Milliseconds that a connection may stand still. */
@@ -141,9 +149,8 @@ export class Acceptor extends Engine {
       return live.player.abort("rst", new Error(reason));
     }
     const type = head[0] === FRAME.engine ? head[1] : undefined;
-    // Those frames say themselves what there is to do.
-    const speaks = [ENGINE.setup, ENGINE.here, ENGINE.own, ENGINE.kind] as readonly unknown[];
-    if (!speaks.includes(type)) this.#agreed(live, 0);
+    if (live.command) return;
+    if (!SAYING.includes(type)) this.#agreed(live, 0);
   }
 
   /** A connection of the master's: by a lead that both ends draw, or a plan that was sent ahead. */
@@ -237,6 +244,9 @@ export class Acceptor extends Engine {
   protected override onEngineFrame(connection: number, type: number, body: Uint8Array): void {
     const live = this.live.get(connection);
     if (live === undefined) return;
+    if (live.command && SAYING.includes(type)) {
+      throw new EngineFrameError("a command's plan is known before");
+    }
     switch (type) {
       case ENGINE.setup:
         return this.#onSetup(live, decodeSetup(body));

@@ -353,7 +353,7 @@ function latenessAt(
   // An end begins when the carrier's handshake is over: the client's last word in TLS, the server's in SSH.
   const ssh = connection.handshake.carrier === "ssh";
   let before = ssh
-    ? (end === "client" ? heard.complete(begin[1]) : 0)
+    ? (end === "client" ? heard : sent).complete(begin[1])
     : (end === "client" ? sent : heard).complete(connection.handshake.bytes[0]);
   const late: number[] = [];
   const which: number[] = [];

@@ -24,12 +24,18 @@ const GRID = {
 const data = (size: number, time = 0): DataRequest => ({ type: "data", size, time });
 const CLOSE = { by: "client", how: "fin", time: 1 } as const;
 
-function planOf(asked: number, answer: number, next: number, output = 300): ConnectionPlan {
+function planOf(
+  asked: number,
+  answer: number,
+  next: number,
+  output = 300,
+  lead = 0,
+): ConnectionPlan {
   return {
     exchanges: [
       { request: data(44), response: [data(44)] },
       { request: data(asked), response: [data(answer)] },
-      { request: data(next), response: [data(output, 5)] },
+      { request: data(next), response: [{ ...data(output, 5), lead }] },
       { request: data(96, 1), response: [] },
     ],
     close: CLOSE,
@@ -44,7 +50,11 @@ const MIXED: CoverModel = {
   connectionGap: () => 300,
   connection: (random) => {
     const turn = random.integer(3);
-    if (turn === 0) return planOf(52 + 8 * random.integer(5), 72, 36, 100 + random.integer(9000));
+    if (turn === 0) {
+      // Most commands put something out before they hear of the end of their input.
+      const asked = 52 + 8 * random.integer(5);
+      return planOf(asked, 72, 36, 100 + random.integer(9000), 36 * random.integer(2));
+    }
     if (turn === 1) return planOf(120, 108, 36);
     const usual = planOf(52, 72, 44, 356).exchanges.slice(0, 3);
     const talk = Array.from({ length: 4 }, () => ({
