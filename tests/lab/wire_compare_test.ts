@@ -75,7 +75,11 @@ function recorded(sent: readonly Sent[], seenBy: End): Connection {
 }
 
 function compared(sent: readonly Sent[], messages: readonly PlannedMessage[]) {
-  const plan = { messages, command: undefined, close: { by: "client", how: "fin", time: 1 } as const };
+  const plan = {
+    messages,
+    command: undefined,
+    close: { by: "client", how: "fin", time: 1 } as const,
+  };
   return compare(...readSsh(recorded(sent, "client"), recorded(sent, "server"), plan), plan);
 }
 
