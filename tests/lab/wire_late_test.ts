@@ -27,6 +27,7 @@ function planOf(serial: number, sizes: readonly (readonly number[])[]): PlannedC
     session: 0,
     serial,
     messages,
+    command: undefined,
     close: { by: "client", how: "fin", time: 3 },
     opensAfter: undefined,
     sharesEnd: undefined,
