@@ -39,6 +39,11 @@ export const SFTP_ANSWER = 322;
 /** Milliseconds from bytes on the wire to an answer on the wire, ssh's and sshd's part included. */
 const REACTION = 0.5;
 /**
+ * Milliseconds from sshd's answer to a request for a command until the bridge that it starts has reached us, a shell's
+ * and perl's start: measured, for sshd does not say when it answered.
+ */
+const BRIDGED = 5.5;
+/**
  * Milliseconds that the program gets to send the last packet before it is ended, and the bytes that may be on
  * their way then; with more, the channel is closed in SSH's own way, which takes a round trip and three packets.
  */
@@ -147,11 +152,12 @@ export class SshConnection implements CarrierConnection {
 
   /**
    * Milliseconds since {@linkcode SshConnection.opened}, and what a message takes to leave; at the server, for whom nothing
-   * is due before the client speaks, since bytes came.
+   * is due before the client speaks, since bytes came, or, of a command, since sshd has answered, about.
    */
   get age(): number {
     const since = this.#opened ?? this.#inbox.came;
-    return (since === undefined ? 0 : performance.now() - since) + REACTION;
+    if (since !== undefined) return performance.now() - since + REACTION;
+    return REACTION + (this.command === undefined ? 0 : BRIDGED);
   }
 
   /** The handshake has ended with the bytes that have come now. */
