@@ -147,6 +147,11 @@ export function readSsh(
   for (const end of down!.ends) {
     if (up!.total <= opened || down!.at(end - 1) < starts) answered = end;
   }
+  // A command's server may speak first, but for its answer to the request.
+  if (plan.command !== undefined) {
+    const asked = up!.at(opened - 1);
+    answered = down!.ends.find((end) => down!.at(end - 1) > asked) ?? answered;
+  }
   const begin = [opened, answered] as const;
   // Each direction as its sender's recording has it.
   const read = ([0, 1] as const).map((side) => {
