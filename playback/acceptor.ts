@@ -120,7 +120,7 @@ export class Acceptor extends Engine {
     const { command = false } = accepted;
     if (this.live.has(connectionNumber(session, serial))) return connection.close("rst");
     const now = this.clock.now();
-    const live = this.play({
+    this.play({
       ...proof,
       connection,
       session,
@@ -128,12 +128,10 @@ export class Acceptor extends Engine {
       opened: { time: now, planned: now },
       script: new Script(connection.grid),
       onHead: (live, head) => this.#onHead(live, head),
+      // It is of the master's own mixture, and what a command puts out may be due before the client speaks.
+      ...(command ? { onStart: (live: Live) => this.#agreed(live, 0) } : {}),
       closed: () => this.#options.onClosed?.(this.open),
     });
-    if (!command || live.player.done) return;
-    // It is of the master's own mixture, and what a command puts out may be due before the client speaks.
-    this.#agreed(live, 0);
-    live.player.advance();
   }
 
   /** Milliseconds that a connection may stand still. */

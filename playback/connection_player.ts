@@ -55,6 +55,8 @@ export interface PlayerOptions {
   readonly unseal?: (bytes: Uint8Array) => Uint8Array;
   /** Told once of the first two bytes that the peer's tunnel sends, before the tunnel takes them. */
   readonly onHead?: (head: Uint8Array) => void;
+  /** Called when it begins, before anything is due: the last moment for a script that is known without a word. */
+  readonly onStart?: () => void;
   /** Whether user data may be sent from the start; else after {@linkcode ConnectionPlayer.allowData}. */
   readonly dataAllowed: boolean;
   /** Milliseconds without any progress after which the connection is given up; asked for again. */
@@ -190,6 +192,8 @@ export class ConnectionPlayer implements CoverListener {
       // A peer may name a connection that has been.
       return this.abort("rst", error);
     }
+    this.#options.onStart?.();
+    if (this.#done) return;
     this.#armStall();
     if (head !== undefined && head.length > 0) this.onData(head);
     if (this.#done) return;

@@ -93,6 +93,8 @@ export interface Played {
   readonly inline?: Uint8Array | undefined;
   /** Told of the first two bytes of the peer's tunnel. */
   readonly onHead?: (live: Live, head: Uint8Array) => void;
+  /** Called when it begins, before anything is due. */
+  readonly onStart?: (live: Live) => void;
   /** Says when our end closes, if the plan leaves it to our end, in place of the plan. */
   readonly farewell?: Farewell;
   /** Called when our end has begun to close, and waits for the other to. */
@@ -222,8 +224,18 @@ export abstract class Engine {
 
   /** Plays this end of an open connection. */
   protected play(played: Played): Live {
-    const { closed, connection, farewell, inline, kind = 0, onHead, onPeerPrefix, opened, script } =
-      played;
+    const {
+      closed,
+      connection,
+      farewell,
+      inline,
+      kind = 0,
+      onHead,
+      onPeerPrefix,
+      onStart,
+      opened,
+      script,
+    } = played;
     const { peerPrefix, prefix, seal, serial, session, unseal } = played;
     const { onFault, onWire } = this.#options;
     const number = connectionNumber(session, serial);
@@ -269,6 +281,7 @@ export abstract class Engine {
         ...(seal === undefined ? {} : { seal }),
         ...(unseal === undefined ? {} : { unseal }),
         ...(onHead === undefined ? {} : { onHead: (head: Uint8Array) => onHead(live, head) }),
+        ...(onStart === undefined ? {} : { onStart: () => onStart(live) }),
         dataAllowed: onPeerPrefix === undefined || seal !== undefined,
         stall: () => this.stallOf(live),
         stats: this.stats,
