@@ -8,9 +8,11 @@ import type { SizeGrid } from "./cover_connection.ts";
 export interface CommandOpening {
   /** Exchanges that the carrier's own program plays. */
   readonly exchanges: number;
-  /** Bytes on the wire of the request for the shortest command, the longest, and the steps between. */
+  /** Bytes on the wire of the request for the shortest command. */
   readonly smallest: number;
+  /** Bytes on the wire of the request for the longest command. */
   readonly largest: number;
+  /** Bytes from one size of a request to the next. */
   readonly step: number;
   /** Bytes on the wire of the server's answer. */
   readonly answer: number;
