@@ -38,12 +38,16 @@ Deno.test("what is reported after work may have come before it", async () => {
 });
 
 Deno.test("work that nobody tells of counts too", async () => {
-  await turn();
-  await turn();
-  await new Promise<void>((resolve) => setTimeout(resolve, 5));
-  work(20);
-  // Waking is left out.
-  assert.ok(earliestArrival() <= performance.now() - 19);
+  await holds(async () => {
+    await turn();
+    await turn();
+    await new Promise<void>((resolve) => setTimeout(resolve, 5));
+    // Other threads of the process may have shared the work, so it may have taken less than 20 ms.
+    const before = performance.now();
+    work(20);
+    // Waking is left out.
+    return earliestArrival() <= before + 0.5;
+  });
 });
 
 Deno.test("what is reported after a deadline's work may have come before it", async () => {
