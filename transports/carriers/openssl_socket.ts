@@ -236,7 +236,7 @@ export class OpenSslSocket extends EventEmitter implements SecureSocket {
   #after(milliseconds: number, run: () => void): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(run, milliseconds);
-    Deno.unrefTimer(this.#timer as unknown as number);
+    this.#timer.unref();
   }
 
   /** Counts a message of TLS itself, and says whether the next one has to wait. */

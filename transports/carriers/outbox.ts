@@ -112,6 +112,6 @@ export class Outbox {
   #armLinger(): void {
     clearTimeout(this.#linger);
     this.#linger = setTimeout(() => this.#socket.reset(), LINGER);
-    Deno.unrefTimer(this.#linger as unknown as number);
+    this.#linger.unref();
   }
 }

@@ -116,7 +116,7 @@ export function sortFirstFlight(raw: net.Socket, options: FirstFlightOptions): (
   const alive = () => {
     clearTimeout(idle);
     idle = setTimeout(cut, PASS_IDLE);
-    Deno.unrefTimer(idle as unknown as number);
+    idle.unref();
   };
   const stranger = () => {
     if (state !== "waiting") return;

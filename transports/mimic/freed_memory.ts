@@ -66,7 +66,7 @@ export function giveMemoryBack(find = trimOfLibc, every = EVERY): GivingBack {
     if (trim === undefined) return clearInterval(timer);
     running ??= trim().finally(() => running = undefined);
   }, every);
-  Deno.unrefTimer(timer as unknown as number);
+  timer.unref();
   return {
     stop: async () => {
       clearInterval(timer);

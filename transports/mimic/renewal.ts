@@ -43,7 +43,7 @@ export class CertificateWatch implements Disposable {
   /** Looks at the files every `period` milliseconds; a minute if absent. */
   start(period = 60_000): void {
     this.#timer ??= setInterval(() => void this.check(), period);
-    Deno.unrefTimer(this.#timer as unknown as number);
+    this.#timer.unref();
   }
 
   /** Looks at the files once. */

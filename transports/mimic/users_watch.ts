@@ -32,7 +32,7 @@ export class UsersWatch implements Disposable {
   /** Looks at the file every `period` milliseconds; five seconds if absent. */
   start(period = 5_000): void {
     this.#timer ??= setInterval(() => void this.check(), period);
-    Deno.unrefTimer(this.#timer as unknown as number);
+    this.#timer.unref();
   }
 
   /** Looks at the file now. */

@@ -33,7 +33,7 @@ export class WireLogFile {
       throw new WireLogError(file, cause);
     }
     this.#timer = setInterval(() => this.flush(), 1000);
-    Deno.unrefTimer(this.#timer as unknown as number);
+    this.#timer.unref();
   }
 
   /** Adds an event; an arrow function, to be handed to an engine. */
