@@ -1,6 +1,6 @@
-import type { CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
+import type { SizeGrid } from "../../playback/cover_connection.ts";
+import { BufferedConnection } from "./buffered_connection.ts";
 import type { CarrierConnection } from "./carrier.ts";
-import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
 
 /**
@@ -97,7 +97,7 @@ export interface SshEnd {
 }
 
 /** A cover connection through a program of OpenSSH: one write is one packet. */
-export class SshConnection implements CarrierConnection {
+export class SshConnection extends BufferedConnection implements CarrierConnection {
   readonly grid = SSH_GRID;
   readonly reaction = REACTION;
   readonly id: string;
@@ -110,13 +110,13 @@ export class SshConnection implements CarrierConnection {
   readonly genuine = "none";
   readonly #channel: SshChannel;
   readonly #hangUp: (() => void) | undefined;
-  readonly #inbox = new Inbox(() => this.close("rst"));
-  readonly #outbox: Outbox;
+  protected readonly outbox: Outbox;
   #unanswered = 0;
   #opened: number | undefined;
 
   /** Takes over a channel that has not been started. */
   constructor(channel: SshChannel, { command, digest, hangUp, id, peer }: SshEnd) {
+    super();
     this.#channel = channel;
     if (command !== undefined) this.command = command;
     this.#hangUp = hangUp;
@@ -125,7 +125,7 @@ export class SshConnection implements CarrierConnection {
     this.localPort = peer?.localPort ?? 0;
     this.remoteAddress = peer?.address ?? "";
     this.remotePort = peer?.port ?? 0;
-    this.#outbox = new Outbox({
+    this.outbox = new Outbox({
       send: (payload, sent) => channel.write(payload, sent),
       end: () => this.#end(),
       reset: () => {
@@ -137,15 +137,15 @@ export class SshConnection implements CarrierConnection {
     channel.start({
       onData: (bytes) => {
         this.#unanswered = 0;
-        this.#inbox.received(bytes);
+        this.inbox.received(bytes);
       },
-      onEnd: () => this.#inbox.over("fin"),
-      onError: () => this.#inbox.over("rst"),
+      onEnd: () => this.inbox.over("fin"),
+      onError: () => this.inbox.over("rst"),
       onClose: () => {
-        this.#outbox.over();
-        this.#outbox.drop();
+        this.outbox.over();
+        this.outbox.drop();
         hangUp?.();
-        this.#inbox.over(this.#outbox.closing ?? "error");
+        this.inbox.over(this.outbox.closing ?? "error");
       },
     });
   }
@@ -155,7 +155,7 @@ export class SshConnection implements CarrierConnection {
    * is due before the client speaks, since bytes came, or, of a command, since sshd has answered, about.
    */
   get age(): number {
-    const since = this.#opened ?? this.#inbox.came;
+    const since = this.#opened ?? this.inbox.came;
     if (since !== undefined) return performance.now() - since + REACTION;
     return REACTION + (this.command === undefined ? 0 : BRIDGED);
   }
@@ -166,38 +166,18 @@ export class SshConnection implements CarrierConnection {
   }
 
   get doubt(): number {
-    return this.#inbox.doubt;
-  }
-
-  get listener(): CoverListener | undefined {
-    return this.#inbox.listener;
-  }
-
-  set listener(listener: CoverListener | undefined) {
-    this.#inbox.listener = listener;
-  }
-
-  get queued(): number {
-    return this.#outbox.queued;
+    return this.inbox.doubt;
   }
 
   write(payload: Uint8Array): void {
-    if (this.#outbox.closing !== undefined || payload.length === 0 || !this.#channel.writable) {
+    if (this.outbox.closing !== undefined || payload.length === 0 || !this.#channel.writable) {
       return;
     }
     if (payload.length > SSH_GRID.maxPayload) {
       throw new RangeError(`a packet holds ${SSH_GRID.maxPayload} bytes, not ${payload.length}`);
     }
     this.#unanswered += payload.length;
-    this.#outbox.put(payload.slice());
-  }
-
-  close(how: "fin" | "rst"): void {
-    this.#outbox.close(how);
-  }
-
-  unread(bytes: Uint8Array): void {
-    this.#inbox.unread(bytes);
+    this.outbox.put(payload.slice());
   }
 
   /**

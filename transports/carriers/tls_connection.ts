@@ -1,7 +1,7 @@
 import type net from "node:net";
-import type { CoverListener, SizeGrid } from "../../playback/cover_connection.ts";
+import type { SizeGrid } from "../../playback/cover_connection.ts";
+import { BufferedConnection } from "./buffered_connection.ts";
 import type { CarrierConnection, OpenGenuine } from "./carrier.ts";
-import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
 import type { SecureSocket, TlsEngine } from "./tls_engine.ts";
 import { wasReset } from "./tls_first_flight.ts";
@@ -10,7 +10,7 @@ import { wasReset } from "./tls_first_flight.ts";
 export const TLS_GRID: SizeGrid = { overhead: 22, maxPayload: 16384 };
 
 /** A connection after its TLS handshake, at either end: each write is one record. */
-export class TlsConnection implements CarrierConnection {
+export class TlsConnection extends BufferedConnection implements CarrierConnection {
   readonly grid = TLS_GRID;
   readonly reaction: number;
   readonly id: string;
@@ -21,8 +21,7 @@ export class TlsConnection implements CarrierConnection {
   readonly #socket: SecureSocket;
   readonly #departure: number;
   #quiet = false;
-  readonly #inbox = new Inbox(() => this.close("rst"));
-  readonly #outbox: Outbox;
+  protected readonly outbox: Outbox;
   readonly #begun: number;
 
   /** `id` is the client's port, at either end: the one that tells connections apart in a recording. */
@@ -35,6 +34,7 @@ export class TlsConnection implements CarrierConnection {
     readonly genuine?: OpenGenuine,
     begun = performance.now(),
   ) {
+    super();
     this.reaction = engine.reaction;
     this.#departure = engine.departure;
     this.#begun = begun;
@@ -44,7 +44,7 @@ export class TlsConnection implements CarrierConnection {
     this.remoteAddress = raw.remoteAddress ?? "";
     this.remotePort = raw.remotePort ?? 0;
     this.id = String(end === "client" ? this.localPort : this.remotePort);
-    this.#outbox = new Outbox({
+    this.outbox = new Outbox({
       send: (payload, sent) => void socket.write(payload, sent),
       end: () => void (this.#quiet && socket.leave !== undefined ? socket.leave() : socket.end()),
       reset: () => {
@@ -53,20 +53,20 @@ export class TlsConnection implements CarrierConnection {
       },
       drained: () => this.listener?.onDrain?.(),
     });
-    socket.on("data", (bytes: Uint8Array) => this.#inbox.received(bytes, socket.came));
+    socket.on("data", (bytes: Uint8Array) => this.inbox.received(bytes, socket.came));
     socket.on("end", () => {
-      if (this.#outbox.closing !== undefined || !wasReset(raw)) return this.#inbox.over("fin");
+      if (this.outbox.closing !== undefined || !wasReset(raw)) return this.inbox.over("fin");
       // Half open, as it would be kept: nobody else lets go of it.
       this.#release();
-      this.#inbox.over("rst");
+      this.inbox.over("rst");
     });
     socket.on("error", (error: { code?: string }) => {
       this.#release();
-      this.#inbox.over(error.code === "ECONNRESET" || error.code === "EPIPE" ? "rst" : "error");
+      this.inbox.over(error.code === "ECONNRESET" || error.code === "EPIPE" ? "rst" : "error");
     });
     const closed = () => {
-      this.#outbox.over();
-      this.#inbox.over(this.#outbox.closing ?? "error");
+      this.outbox.over();
+      this.inbox.over(this.outbox.closing ?? "error");
     };
     socket.on("close", closed);
     raw.on("close", closed);
@@ -78,42 +78,26 @@ export class TlsConnection implements CarrierConnection {
    * came that belong to the carrier.
    */
   get age(): number {
-    const { came } = this.#inbox;
+    const { came } = this.inbox;
     return performance.now() -
       (came === undefined ? this.#begun - this.#departure : came - this.reaction);
   }
 
   get doubt(): number {
-    return this.#inbox.doubt;
-  }
-
-  get listener(): CoverListener | undefined {
-    return this.#inbox.listener;
-  }
-
-  set listener(listener: CoverListener | undefined) {
-    this.#inbox.listener = listener;
-  }
-
-  get queued(): number {
-    return this.#outbox.queued;
+    return this.inbox.doubt;
   }
 
   write(payload: Uint8Array): void {
-    if (this.#outbox.closing !== undefined || payload.length === 0) return;
+    if (this.outbox.closing !== undefined || payload.length === 0) return;
     if (payload.length > TLS_GRID.maxPayload) {
       throw new RangeError(`a record holds ${TLS_GRID.maxPayload} bytes, not ${payload.length}`);
     }
-    if (this.#socket.writable) this.#outbox.put(payload.slice());
+    if (this.#socket.writable) this.outbox.put(payload.slice());
   }
 
   writeFree(payload: Uint8Array): void {
-    if (this.#outbox.closing !== undefined || payload.length === 0) return;
-    if (this.#socket.writable) this.#outbox.put(payload);
-  }
-
-  close(how: "fin" | "rst"): void {
-    this.#outbox.close(how);
+    if (this.outbox.closing !== undefined || payload.length === 0) return;
+    if (this.#socket.writable) this.outbox.put(payload);
   }
 
   closeQuietly(): void {
@@ -121,13 +105,9 @@ export class TlsConnection implements CarrierConnection {
     this.close("fin");
   }
 
-  unread(bytes: Uint8Array): void {
-    this.#inbox.unread(bytes);
-  }
-
   /** Lets go of a connection that has broken. */
   #release(): void {
-    this.#outbox.drop();
+    this.outbox.drop();
     this.#raw.destroy();
     this.#socket.destroy();
   }

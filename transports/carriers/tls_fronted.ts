@@ -12,11 +12,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import net from "node:net";
 import { formatAddress } from "../../base/mod.ts";
-import type { CoverListener } from "../../playback/cover_connection.ts";
+import { BufferedConnection } from "./buffered_connection.ts";
 import type { CarrierConnection, CarrierServer } from "./carrier.ts";
 import type { ServerIdentity } from "./certificate.ts";
 import { ConnectError } from "./errors.ts";
-import { Inbox } from "./inbox.ts";
 import { listenAt } from "./listen_at.ts";
 import { Outbox } from "./outbox.ts";
 import { TLS_GRID } from "./tls_connection.ts";
@@ -130,15 +129,14 @@ export function upgrade(
 }
 
 /** The server's end of a connection that nginx hands on. */
-class FrontedConnection implements CarrierConnection {
+class FrontedConnection extends BufferedConnection implements CarrierConnection {
   readonly grid = TLS_GRID;
   readonly reaction = REACTION;
   readonly genuine = "none";
   readonly localPort: number;
   readonly id: string;
   readonly #raw: net.Socket;
-  readonly #inbox = new Inbox(() => this.close("rst"));
-  readonly #outbox: Outbox;
+  protected readonly outbox: Outbox;
 
   constructor(
     raw: net.Socket,
@@ -146,11 +144,12 @@ class FrontedConnection implements CarrierConnection {
     readonly remoteAddress: string,
     readonly remotePort: number,
   ) {
+    super();
     this.#raw = raw;
     this.localPort = raw.localPort ?? 0;
     this.id = String(remotePort);
     let lastWrite = performance.now();
-    this.#outbox = new Outbox({
+    this.outbox = new Outbox({
       wait: () => lastWrite + PACE - performance.now(),
       send: (payload, sent) => {
         lastWrite = performance.now();
@@ -160,46 +159,26 @@ class FrontedConnection implements CarrierConnection {
       reset: () => void raw.resetAndDestroy(),
       drained: () => this.listener?.onDrain?.(),
     });
-    raw.on("data", (bytes: Uint8Array) => this.#inbox.received(bytes));
+    raw.on("data", (bytes: Uint8Array) => this.inbox.received(bytes));
     raw.on("end", () => {
-      if (this.#outbox.closing !== undefined || !wasReset(raw)) return this.#inbox.over("fin");
+      if (this.outbox.closing !== undefined || !wasReset(raw)) return this.inbox.over("fin");
       // Half open, as it would be kept: nobody else lets go of it.
       raw.destroy();
-      this.#inbox.over("rst");
+      this.inbox.over("rst");
     });
-    raw.on("error", () => this.#inbox.over("error"));
+    raw.on("error", () => this.inbox.over("error"));
     raw.on("close", () => {
-      this.#outbox.over();
-      this.#inbox.over(this.#outbox.closing ?? "error");
+      this.outbox.over();
+      this.inbox.over(this.outbox.closing ?? "error");
     });
-  }
-
-  get listener(): CoverListener | undefined {
-    return this.#inbox.listener;
-  }
-
-  set listener(listener: CoverListener | undefined) {
-    this.#inbox.listener = listener;
-  }
-
-  get queued(): number {
-    return this.#outbox.queued;
   }
 
   write(payload: Uint8Array): void {
     if (payload.length > TLS_GRID.maxPayload) {
       throw new RangeError(`a record holds ${TLS_GRID.maxPayload} bytes, not ${payload.length}`);
     }
-    if (this.#outbox.closing !== undefined || payload.length === 0) return;
-    if (this.#raw.writable) this.#outbox.put(payload.slice());
-  }
-
-  close(how: "fin" | "rst"): void {
-    this.#outbox.close(how);
-  }
-
-  unread(bytes: Uint8Array): void {
-    this.#inbox.unread(bytes);
+    if (this.outbox.closing !== undefined || payload.length === 0) return;
+    if (this.#raw.writable) this.outbox.put(payload.slice());
   }
 }
 
