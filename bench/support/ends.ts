@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { ProgramFailed } from "../../lab/process.ts";
+import { V8_FLAGS } from "../../transports/mimic/freed_memory.ts";
 import type { EndStats, TimerLateness } from "./end.ts";
 
 const END = fileURLToPath(new URL("./end.ts", import.meta.url));
@@ -16,7 +17,7 @@ export class EndProcess implements AsyncDisposable {
       args: [Deno.execPath(), "run", "--no-prompt", "--no-check", "--quiet"]
         .concat([
           // As the tasks of both ends.
-          "--v8-flags=--heap-growing-percent=100,--initial-old-space-size=64",
+          `--v8-flags=${V8_FLAGS}`,
           "--allow-net=127.0.0.1",
           "--allow-read",
           "--allow-write",

@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { ProgramFailed, run, Running, sleep } from "../../lab/process.ts";
+import { V8_FLAGS } from "../../transports/mimic/freed_memory.ts";
 import type { Drive, Driven } from "./application.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -75,7 +76,7 @@ export function ownPt(): string[] {
     "--no-prompt",
     "--no-check",
     "--quiet",
-    "--v8-flags=--heap-growing-percent=100,--initial-old-space-size=64",
+    `--v8-flags=${V8_FLAGS}`,
     "--allow-net",
     "--allow-read",
     "--allow-write",

@@ -5,6 +5,7 @@ import { temporaryPrefix } from "../../lab/leftovers.ts";
 import { run, sleep } from "../../lab/process.ts";
 import { type Random, seededRandom } from "../../lab/random.ts";
 import type { TunLinkReport } from "../../lab/tun_link.ts";
+import { V8_FLAGS } from "../../transports/mimic/freed_memory.ts";
 import { type Memory, slope } from "./memory.ts";
 import { NodeProcess } from "./node_lines.ts";
 import { MODELS, PORTS, type SoakTunnel, soakTunnels } from "./plan.ts";
@@ -181,7 +182,7 @@ function node(file: string, ...args: string[]): string[] {
     Deno.execPath(),
     ...["run", "--quiet", "--no-prompt", "--no-check", "--allow-net"],
     // As the tasks of both ends, besides what measures.
-    "--v8-flags=--expose-gc,--heap-growing-percent=100,--initial-old-space-size=64",
+    `--v8-flags=--expose-gc,${V8_FLAGS}`,
     ...[
       "--allow-read",
       "--allow-write",

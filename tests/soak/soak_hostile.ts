@@ -12,6 +12,7 @@ import { wholeNumber } from "../../cli/numbers.ts";
 import { note, print, printJson } from "../../cli/output.ts";
 import { runCommand } from "../../cli/run.ts";
 import type { LatenessSummary } from "../../playback/mod.ts";
+import { V8_FLAGS } from "../../transports/mimic/freed_memory.ts";
 import { crowdServer, stateWithUsers } from "../transports/crowd.ts";
 import { CommandProcess } from "../transports/processes.ts";
 import { noise } from "../transports/world.ts";
@@ -112,7 +113,7 @@ async function soak(
       "--quiet",
       "--no-prompt",
       "--no-check",
-      "--v8-flags=--expose-gc,--heap-growing-percent=100,--initial-old-space-size=64",
+      `--v8-flags=--expose-gc,${V8_FLAGS}`,
     ],
     ...["--allow-ffi", "--allow-net", "--allow-read", "--allow-write"],
     ...[program, JSON.stringify(task)],
